@@ -1,0 +1,1 @@
+//! The replayable request body.

@@ -1,0 +1,270 @@
+//! The YAML file, read and validated: text → [`Config`]. Nothing of the YAML's shape leaves this module
+//! but the types below.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::classify::{Action, Class};
+use crate::protocol::Protocol;
+
+/// A valid configuration: every reference resolves, every value is in range, every file was read.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub file: PathBuf,
+    pub listen: Vec<Listener>,
+    /// In the file's order.
+    pub upstreams: Vec<Upstream>,
+    /// In the file's order; the table orders them by precedence.
+    pub routes: Vec<Route>,
+    pub policy: Policy,
+    pub server: Server,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    pub address: ListenAddress,
+    pub tls: Option<ListenerTls>,
+    pub h2c: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// `ADDRESS:PORT`, as written.
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    pub name: Arc<str>,
+    pub url: BaseUrl,
+    /// Not empty; the order of the file.
+    pub protocols: Vec<Protocol>,
+    /// From `provider`, else from the URL's host (`openai`, `anthropic`, `openrouter`, …), else none.
+    pub provider: Option<Arc<str>>,
+    pub key: Key,
+    /// Lower case; `None` means by protocol: `authorization: Bearer` for openai, `x-api-key` for anthropic.
+    pub key_header: Option<HeaderName>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub remove_headers: Vec<HeaderName>,
+    pub query: Vec<(String, String)>,
+    pub http: HttpVersions,
+    pub tls: UpstreamTls,
+    pub timeouts: TimeoutOverrides,
+    pub cooldown: CooldownOverrides,
+    pub prefill: bool,
+    pub max_inflight: Option<u32>,
+}
+
+/// `https://host:port/path`, split once. The path has no trailing slash and may be empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    pub https: bool,
+    /// Without brackets for IPv6.
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+    /// What the `host` header says: the port only where it is not the scheme's default.
+    pub authority: String,
+}
+
+/// The credential that an upstream's requests carry.
+#[derive(Debug, Clone)]
+pub enum Key {
+    None,
+    /// The client's own credential goes through.
+    Passthrough,
+    Secret(Secret),
+}
+
+/// A value that no `Debug`, log or error may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersions {
+    /// By ALPN where TLS allows it, HTTP/1.1 else.
+    Auto,
+    Http1,
+    Http2,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct UpstreamTls {
+    /// PEM bytes, read when the configuration is loaded, so that a reload reads them again.
+    pub ca: Option<Arc<[u8]>>,
+    pub client_cert: Option<ClientCert>,
+    pub server_name: Option<String>,
+    /// `verify: false`.
+    pub insecure: bool,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl std::fmt::Debug for ClientCert {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientCert(…)")
+    }
+}
+
+/// PEM bytes of a client certificate chain and its private key.
+#[derive(Clone)]
+pub struct ClientCert {
+    pub cert: Arc<[u8]>,
+    pub key: Arc<[u8]>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// An exact model name, or a glob with `*`.
+    pub name: Arc<str>,
+    /// Not empty.
+    pub targets: Vec<Target>,
+    pub overrides: PolicyOverrides,
+}
+
+#[derive(Debug, Clone)]
+pub enum Target {
+    One(UpstreamTarget),
+    /// Equals: one drawn by weight for each request, then the others. Not empty, weights ≥ 1.
+    Spread(Vec<(UpstreamTarget, u32)>),
+    /// That route's chain goes on here. The route exists and there is no circle.
+    Route(Arc<str>),
+}
+
+#[derive(Debug, Clone)]
+pub struct UpstreamTarget {
+    /// An index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// `None`: the requested name. `*` in it stands for the requested name.
+    pub model: Option<Arc<str>>,
+    pub timeouts: TimeoutOverrides,
+    pub prefill: Option<bool>,
+}
+
+/// `policy`: the defaults of every route.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub timeouts: Timeouts,
+    pub retry: Retry,
+    pub on: Vec<(OnKey, Action)>,
+    pub cooldown: Cooldown,
+    pub exhausted: Exhausted,
+}
+
+/// A route's own `policy` keys, where it has any.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyOverrides {
+    pub timeouts: TimeoutOverrides,
+    pub retry: RetryOverrides,
+    pub on: Vec<(OnKey, Action)>,
+    pub cooldown: CooldownOverrides,
+    pub exhausted: Option<Exhausted>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnKey {
+    Class(Class),
+    Status(u16),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    Last,
+    First,
+}
+
+macro_rules! with_overrides {
+    ($(#[$doc:meta])* $name:ident, $overrides:ident { $($field:ident: $ty:ty = $default:expr),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name { $(pub $field: $ty),+ }
+
+        impl Default for $name {
+            fn default() -> Self { Self { $($field: $default),+ } }
+        }
+
+        /// The fields that were written; the others come from the next wider scope.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct $overrides { $(pub $field: Option<$ty>),+ }
+
+        impl $name {
+            /// `self` with what `narrower` says put over it.
+            pub fn with(self, narrower: &$overrides) -> Self {
+                Self { $($field: narrower.$field.unwrap_or(self.$field)),+ }
+            }
+        }
+    };
+}
+
+with_overrides! {
+    /// The five clocks but for `idle`'s re-arming: see the documentation of behaviour, "attempt".
+    Timeouts, TimeoutOverrides {
+        connect: Duration = Duration::from_secs(3),
+        headers: Duration = Duration::from_secs(30),
+        first_token: Duration = Duration::from_secs(30),
+        idle: Duration = Duration::from_secs(30),
+        deadline: Duration = Duration::from_secs(120),
+    }
+}
+
+with_overrides! {
+    Retry, RetryOverrides {
+        attempts: u32 = 6,
+        same_target: u32 = 1,
+        backoff: Duration = Duration::from_millis(250),
+        max_backoff: Duration = Duration::from_secs(2),
+        max_wait: Duration = Duration::from_secs(3),
+    }
+}
+
+with_overrides! {
+    Cooldown, CooldownOverrides {
+        after: u32 = 3,
+        base: Duration = Duration::from_secs(5),
+        max: Duration = Duration::from_secs(15),
+        out_of_credits: Duration = Duration::from_secs(600),
+        auth: Duration = Duration::from_secs(300),
+        model_not_found: Duration = Duration::from_secs(600),
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `None` is `auto`: one a core.
+    pub threads: Option<usize>,
+    pub max_body_bytes: usize,
+    pub client_timeout: Duration,
+    pub drain: Duration,
+    /// An index into [`Config::upstreams`].
+    pub passthrough: Option<usize>,
+    pub attempt_header: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    pub level: log::LevelFilter,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Auto,
+    Text,
+    Json,
+    Journald,
+}
