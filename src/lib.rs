@@ -1,6 +1,6 @@
 //! Switchback: a declarative reverse proxy for LLM traffic.
 //!
-//! The modules in reading order, from the YAML to the client: see ARCHITECTURE.md.
+//! The modules and how a request passes through them: see ARCHITECTURE.md.
 
 pub mod body;
 pub mod classify;
