@@ -1,0 +1,258 @@
+//! How long an answer asks to wait.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+
+use super::Signals;
+use super::reading::Reading;
+
+/// No upstream's wish counts for longer: a week.
+const WAIT_MAX_S: f64 = 7.0 * 86_400.0;
+
+/// The wait that an answer asks for, at most a week; zero if it names a time that has passed. In this order, as SDKs do:
+/// `retry-after-ms` (if not zero), `retry-after` (seconds or a date, RFC 9110 §10.2.3), the body's fields (Gemini's
+/// `retryDelay`, OpenRouter's `retry_after`) and its prose ("try again in 3.89s"), and last the reset of a rate limit
+/// of which nothing remains.
+pub fn retry_after(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let in_ms = header("retry-after-ms")
+        .and_then(number)
+        .map(|ms| ms / 1000.0)
+        .filter(|seconds| *seconds > 0.0);
+    in_ms
+        .or_else(|| header("retry-after").and_then(|value| number(value).or_else(|| until_date(value, now))))
+        .or_else(|| in_body(headers, body))
+        .or_else(|| reset(headers, now))
+        .map(bounded)
+}
+
+fn bounded(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, WAIT_MAX_S))
+}
+
+/// A number that is finite and not negative.
+fn number(text: &str) -> Option<f64> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|value| value.is_finite() && *value >= 0.0)
+}
+
+fn until_date(text: &str, now: SystemTime) -> Option<f64> {
+    let date = httpdate::parse_http_date(text).ok().or_else(|| rfc3339(text))?;
+    Some(date.duration_since(now).unwrap_or_default().as_secs_f64())
+}
+
+fn in_body(headers: &HeaderMap, body: &[u8]) -> Option<f64> {
+    // Looks where classification looks: inside of wrapped errors, in lower case, with keys and values as words.
+    let reading = Reading::of(&Signals {
+        status: 429,
+        headers,
+        body,
+        provider: None,
+    });
+    let text = reading.text.as_str();
+    reading
+        .delays
+        .first()
+        .and_then(|delay| number(delay).or_else(|| duration(delay)))
+        .or_else(|| {
+            const PROSE: [&str; 5] = [
+                "try again in ",
+                "retry in ",
+                "retry after ",
+                "try again after ",
+                "wait ",
+            ];
+            PROSE
+                .iter()
+                .find_map(|start| duration(&text[text.find(start)? + start.len()..]))
+        })
+}
+
+/// `x-ratelimit-reset-tokens: 2m52.8s` and its kin, only where the matching `remaining` is zero.
+fn reset(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
+    let resets = headers.iter().filter_map(|(name, value)| {
+        let name = name.as_str();
+        if !name.contains("ratelimit") || !name.contains("remaining") || number(value.to_str().ok()?.trim())? > 0.0 {
+            return None;
+        }
+        let reset = headers.get(name.replace("remaining", "reset"))?.to_str().ok()?.trim();
+        match number(reset) {
+            // Milliseconds or seconds since 1970 (OpenRouter, Cohere), or seconds from now.
+            Some(ms) if ms > 1e11 => Some(since(ms / 1000.0, now)),
+            Some(seconds) if seconds > 1e9 => Some(since(seconds, now)),
+            Some(seconds) => Some(seconds),
+            None => duration(reset).or_else(|| until_date(reset, now)),
+        }
+    });
+    resets.reduce(f64::max)
+}
+
+fn since(unix_seconds: f64, now: SystemTime) -> f64 {
+    let now = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64();
+    (unix_seconds - now).max(0.0)
+}
+
+/// `48s`, `292.5ms`, `2m52.8s`, `1h0m0s`, `5 seconds`, at the beginning of `text`.
+fn duration(text: &str) -> Option<f64> {
+    const PARTS_MAX: usize = 4;
+    let mut rest = text.trim_start();
+    let mut total = None;
+    for _ in 0..PARTS_MAX {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
+        let Some(amount) = number(&rest[..digits]) else { break };
+        let unit = rest[digits..].trim_start();
+        let letters = unit.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unit.len());
+        let seconds = match &unit[..letters] {
+            "ms" | "millisecond" | "milliseconds" => 0.001,
+            "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
+            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+            "h" | "hr" | "hrs" | "hour" | "hours" => 3600.0,
+            "d" | "day" | "days" => 86_400.0,
+            _ => break,
+        };
+        total = Some(total.unwrap_or(0.0) + amount * seconds);
+        rest = &unit[letters..];
+    }
+    total
+}
+
+/// `2026-06-08T18:45:55Z`, with an optional fraction and offset, as Anthropic's resets are.
+fn rfc3339(text: &str) -> Option<SystemTime> {
+    let field = |from: usize, until: usize| text.get(from..until)?.parse::<i64>().ok();
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let rest = text
+        .get(19..)?
+        .trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let offset_s = match rest.as_bytes() {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), ..] => {
+            let offset = rest.get(1..3)?.parse::<i64>().ok()? * 3600 + rest.get(4..6)?.parse::<i64>().ok()? * 60;
+            if *sign == b'+' { offset } else { -offset }
+        }
+        _ => return None,
+    };
+    // Days since 1970-01-01: https://howardhinnant.github.io/date_algorithms.html, for years that are positive.
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset_s;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderName, HeaderValue};
+
+    /// 2026-06-08T18:45:43Z
+    const NOW_S: u64 = 1_780_944_343;
+
+    fn hint(headers: &[(&'static str, &str)], body: &str) -> Option<f64> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_S);
+        retry_after(&headers, body.as_bytes(), now).map(|wait| wait.as_secs_f64())
+    }
+
+    #[test]
+    fn headers_come_first_in_the_order_of_the_sdks() {
+        for (headers, expected) in [
+            (&[("retry-after", "12")][..], Some(12.0)),
+            (&[("retry-after", "0.5")], Some(0.5)),
+            (&[("retry-after", "0")], Some(0.0)),
+            (&[("retry-after-ms", "250"), ("retry-after", "7")], Some(0.25)),
+            (&[("retry-after-ms", "0"), ("retry-after", "1")], Some(1.0)),
+            (&[("retry-after", "Mon, 08 Jun 2026 18:46:43 GMT")], Some(60.0)),
+            (&[("retry-after", "Mon, 08 Jun 2020 18:46:43 GMT")], Some(0.0)),
+            (&[("retry-after", "1e300")], Some(WAIT_MAX_S)),
+            (&[("retry-after", "-5")], None),
+            (&[("retry-after", "NaN")], None),
+            (&[("retry-after", "inf")], None),
+            (&[("retry-after", "soon")], None),
+            (
+                &[
+                    ("x-ratelimit-remaining-tokens", "0"),
+                    ("x-ratelimit-reset-tokens", "2m52.8s"),
+                ],
+                Some(172.8),
+            ),
+            (
+                &[
+                    ("x-ratelimit-remaining-tokens", "9"),
+                    ("x-ratelimit-reset-tokens", "2m52.8s"),
+                ],
+                None,
+            ),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1780944353000")],
+                Some(10.0),
+            ),
+            (
+                &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1780944353")],
+                Some(10.0),
+            ),
+            (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "3")], Some(3.0)),
+            (
+                &[
+                    ("anthropic-ratelimit-input-tokens-remaining", "0"),
+                    ("anthropic-ratelimit-input-tokens-reset", "2026-06-08T18:45:55Z"),
+                ],
+                Some(12.0),
+            ),
+            (
+                &[
+                    ("x-ratelimit-remaining", "0"),
+                    ("x-ratelimit-reset", "2026-06-08T20:45:55.5+02:00"),
+                ],
+                Some(12.0),
+            ),
+            (&[], None),
+        ] {
+            assert_eq!(hint(headers, ""), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_hint_too() {
+        for (body, expected) in [
+            (
+                r#"{"error":{"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"48s"}]}}"#,
+                Some(48.0),
+            ),
+            (r#"{"error":{"availability":{"retry_after":40}}}"#, Some(40.0)),
+            (
+                r#"{"error":{"message":"Please try again in 292.5ms. Need more?"}}"#,
+                Some(0.2925),
+            ),
+            (r#"{"error":{"message":"Please try again in 1m30.5s."}}"#, Some(90.5)),
+            (
+                r#"{"error":{"message":"litellm: {'message': 'Please retry after 86400 seconds.'}"}}"#,
+                Some(86_400.0),
+            ),
+            (r#"{"error":{"message":"Try again in 5 seconds."}}"#, Some(5.0)),
+            (r#"{"error":{"message":"Please try again later"}}"#, None),
+            (
+                r#"{"error":{"message":"retry in 99999999999999999999999999 hours"}}"#,
+                Some(WAIT_MAX_S),
+            ),
+            (r#"{"retryDelay":"-3s"}"#, None),
+            (r#"{"retryDelay":{"seconds":1}}"#, None),
+            ("", None),
+        ] {
+            assert_eq!(hint(&[], body), expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The two small pattern languages of the table.
+
+use aho_corasick::AhoCorasick;
+use memchr::memmem;
+
+/// What `*` in a wording may stand for: a model's name and a few words.
+const GAP_MAX_BYTES: usize = 120;
+
+/// Wordings to look for in one pass. Each is a row of stems; `*` between two is a gap of at most [`GAP_MAX_BYTES`].
+pub(super) struct Wordings {
+    patterns: &'static [&'static str],
+    first_stems: AhoCorasick,
+}
+
+impl Wordings {
+    /// Of lower-case patterns.
+    pub(super) fn new(patterns: &'static [&'static str]) -> Self {
+        let first_stems = patterns.iter().filter_map(|pattern| pattern.split('*').next());
+        let first_stems = AhoCorasick::new(first_stems).expect("the table's few hundred stems fit an automaton");
+        Self { patterns, first_stems }
+    }
+
+    /// Whether there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Whether lower-case `text` has one of them.
+    pub(super) fn occur_in(&self, text: &str) -> bool {
+        self.first_stems.find_overlapping_iter(text).any(|found| {
+            let pattern = self.patterns[found.pattern().as_usize()];
+            follow(pattern.split('*').skip(1), text.as_bytes(), found.end())
+        })
+    }
+}
+
+/// Whether `stems` follow in `text`, one after the other, none further than a gap.
+fn follow(mut stems: impl Iterator<Item = &'static str>, text: &[u8], mut from: usize) -> bool {
+    stems.all(|stem| {
+        let until = (from + GAP_MAX_BYTES + stem.len()).min(text.len());
+        match memmem::find(&text[from..until], stem.as_bytes()) {
+            Some(gap) => {
+                from += gap + stem.len();
+                true
+            }
+            None => false,
+        }
+    })
+}
+
+/// Whether a squashed code is `pattern`; a `*` at either end leaves that end open.
+pub(super) fn code_matches(pattern: &str, code: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(inner), Some(_)) => code.contains(inner.trim_end_matches('*')),
+        (Some(end), None) => code.ends_with(end),
+        (None, Some(start)) => code.starts_with(start),
+        (None, None) => code == pattern,
+    }
+}
+
+/// `rate_limit_exceeded`, `RateLimitExceeded` and `rate-limit.exceeded` alike: lower case, letters and digits only.
+pub(super) fn squash(code: &str) -> String {
+    code.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words_match(pattern: &'static str, text: &str) -> bool {
+        Wordings::new(vec![pattern].leak()).occur_in(text)
+    }
+
+    #[test]
+    fn stems_match_in_order_with_short_gaps() {
+        assert!(words_match("model*not found", "the model `a/b` was not found"));
+        assert!(words_match("model*not*found", "models: model x could not be found"));
+        assert!(!words_match("model*not found", "not found: model"));
+        assert!(!words_match(
+            "model*not found",
+            &format!("model {} not found", "x".repeat(200))
+        ));
+        assert!(words_match("余额*不足", "您的余额已不足"));
+        assert!(words_match("a*b", "a a b"));
+    }
+
+    #[test]
+    fn codes_match_whole_or_open_ended() {
+        assert!(code_matches("throttling*", &squash("Throttling.RateQuota")));
+        assert!(code_matches(
+            "*spendlimitreached",
+            &squash("contract_spend_limit_reached")
+        ));
+        assert!(code_matches("*quota*", &squash("insufficient_quota_error")));
+        assert!(!code_matches("quota", &squash("insufficient_quota")));
+    }
+}

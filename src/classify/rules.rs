@@ -1,0 +1,264 @@
+//! The table: the first rule that applies names the class.
+//!
+//! It goes from the particular to the general: what one provider means by a signal that others use otherwise; codes
+//! that have one meaning; money, which often comes dressed as a rate limit; the other classes' wording; types that say
+//! little; the status. Conditions of a rule must all hold, and one entry of a list is enough.
+
+use super::Class::{self, *};
+use std::sync::LazyLock;
+
+use super::pattern::{Wordings, code_matches};
+use super::reading::Reading;
+use super::wording;
+
+pub(super) struct Rule {
+    pub(super) name: &'static str,
+    pub(super) class: Class,
+    /// Names that one provider goes by, as codes are written. Empty: any.
+    providers: &'static [&'static str],
+    /// Squashed: lower case, letters and digits only. `*` leaves an end open.
+    codes: &'static [&'static str],
+    words: &'static [&'static str],
+    statuses: &'static [u16],
+}
+
+/// The rules' wordings, ready to be looked for.
+static WORDINGS: LazyLock<Vec<Wordings>> =
+    LazyLock::new(|| RULES.iter().map(|rule| Wordings::new(rule.words)).collect());
+
+/// The first rule that applies.
+pub(super) fn first(reading: &Reading) -> Option<&'static Rule> {
+    let mut rules = RULES.iter().zip(WORDINGS.iter());
+    rules
+        .find(|(rule, wordings)| rule.applies(wordings, reading))
+        .map(|(rule, _)| rule)
+}
+
+impl Rule {
+    fn applies(&self, wordings: &Wordings, reading: &Reading) -> bool {
+        let names_code = |pattern: &&str| reading.codes.iter().any(|code| code_matches(pattern, code));
+        holds(self.statuses, |status| *status == reading.status)
+            && holds(self.providers, |pattern| code_matches(pattern, &reading.provider))
+            && holds(self.codes, names_code)
+            && (wordings.is_empty() || wordings.occur_in(&reading.text))
+    }
+}
+
+/// An empty list is no condition.
+fn holds<T>(list: &[T], is_met: impl Fn(&T) -> bool) -> bool {
+    list.is_empty() || list.iter().any(is_met)
+}
+
+const ANY: Rule = Rule {
+    name: "",
+    class: ServerError,
+    providers: &[],
+    codes: &[],
+    words: &[],
+    statuses: &[],
+};
+
+const GOOGLE: &[&str] = &["gemini*", "google*", "vertex*"];
+const ZHIPU: &[&str] = &["zhipu*", "bigmodel*", "zai*"];
+const DASHSCOPE: &[&str] = &["dashscope*", "aliyun*", "alibaba*", "bailian*", "qwen*"];
+
+/// What a model is called.
+const MODEL: &[&str] = &["model", "modèle", "模型", "モデル", "모델", "модел", "deployment"];
+
+#[rustfmt::skip] // one readable table
+pub(super) const RULES: &[Rule] = &[
+    // ── One provider's meaning ─────────────────────────────────────────────────────────────────────────────────────
+    // nginx's "client closed request", as Ollama and LiteLLM send it: nobody is left to fall back for.
+    Rule { name: "client-closed-499", class: BadRequest, statuses: &[499], ..ANY },
+    // https://openrouter.ai/docs/errors: a 402 that passes once running requests have settled.
+    Rule {
+        name: "openrouter-in-flight",
+        class: RateLimited,
+        codes: &["openrouterinflightbudget", "inflightbudgetexhausted"],
+        ..ANY
+    },
+    // https://help.aliyun.com/zh/model-studio/error-code: a passing token limit, under OpenAI's code for an empty account.
+    Rule {
+        name: "dashscope-token-limit",
+        class: RateLimited,
+        providers: DASHSCOPE,
+        codes: &["insufficientquota", "throttling*", "limitrequests", "limitburstrate"],
+        ..ANY
+    },
+    // https://docs.bigmodel.cn/cn/api/api-code
+    Rule {
+        name: "zhipu-balance",
+        class: OutOfCredits,
+        providers: ZHIPU,
+        codes: &["1113", "1308", "1309", "1310"],
+        ..ANY
+    },
+    Rule { name: "zhipu-rate", class: RateLimited, providers: ZHIPU, codes: &["1302", "1303", "1304", "1313"], ..ANY },
+    Rule {
+        name: "zhipu-auth",
+        class: Auth,
+        providers: ZHIPU,
+        codes: &["1000", "1001", "1002", "1003", "1004", "1110", "1111", "1112", "1220"],
+        ..ANY
+    },
+    Rule { name: "zhipu-model", class: ModelNotFound, providers: ZHIPU, codes: &["1211", "1221", "1222"], ..ANY },
+    Rule { name: "zhipu-context", class: ContextLength, providers: ZHIPU, codes: &["1261"], ..ANY },
+    Rule { name: "zhipu-content", class: ContentPolicy, providers: ZHIPU, codes: &["1301"], ..ANY },
+    Rule { name: "zhipu-overload", class: Overloaded, providers: ZHIPU, codes: &["1305", "1312"], ..ANY },
+    // https://console.groq.com/docs/errors: flex tier at capacity. At Cohere: blocked output (its SDK's error classes).
+    Rule { name: "groq-flex-498", class: Overloaded, providers: &["groq*"], statuses: &[498], ..ANY },
+    Rule { name: "cohere-blocked-498", class: ContentPolicy, providers: &["cohere*"], statuses: &[498], ..ANY },
+    // https://docs.fireworks.ai/guides/inference-error-codes: a suspended account.
+    Rule { name: "fireworks-412", class: OutOfCredits, providers: &["fireworks*"], statuses: &[412], ..ANY },
+    // ── Money ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    // OpenAI, Anthropic (`details.error_code`), Moonshot, DashScope, Volcengine, LiteLLM, one-api and new-api.
+    Rule {
+        name: "balance-code",
+        class: OutOfCredits,
+        codes: &[
+            "*insufficientquota*", "insufficientbalance*", "insufficientcredit*", "insufficientfunds*",
+            "insufficientuserquota*", "*quotanotenough*", "exceededcurrentquota*", "billing*", "*budgetexceeded*",
+            "*spendlimitreached", "*creditbalancetoolow*", "*paymentrequired*", "outofcredits", "creditserror",
+            "creditsexhausted*", "weightexceedsbudget", "openroutercredits", "arrearage", "accountoverdue*",
+            "*freetieronly", "usagelimitreached",
+        ],
+        ..ANY
+    },
+    Rule { name: "balance-wording", class: OutOfCredits, words: wording::OUT_OF_CREDITS, ..ANY },
+    // https://ai.google.dev/gemini-api/docs/rate-limits: Google's sentence is OpenAI's for an empty account, but means a
+    // limit by the minute or day; a relay may pass it on, so the gRPC status counts as well as the provider.
+    Rule { name: "google-quota", class: RateLimited, codes: &["resourceexhausted"], ..ANY },
+    Rule {
+        name: "google-quota-wording",
+        class: RateLimited,
+        providers: GOOGLE,
+        words: &["quota"],
+        statuses: &[429],
+        ..ANY
+    },
+    Rule { name: "quota-wording", class: OutOfCredits, words: &["exceeded your current quota"], ..ANY },
+    // ── Codes with one meaning ─────────────────────────────────────────────────────────────────────────────────────
+    // OpenRouter: no endpoint that the account's privacy settings allow. Falling back is for `policy.on` to say.
+    Rule { name: "privacy-code", class: Auth, codes: &["privacyrestricted"], ..ANY },
+    Rule {
+        name: "content-code",
+        class: ContentPolicy,
+        codes: &[
+            "contentfilter*", "*contentpolicyviolation*", "contentpolicy*", "responsibleaipolicyviolation",
+            "*moderationblocked", "moderationerror", "moderationfailed", "datainspectionfailed", "invalidprompt",
+            "promptblocked", "prohibitedcontent", "safetyviolation*", "*guardrailintervened", "sensitivecontent*",
+            "inputtextsensitivecontentdetected*", "usagepolicyviolation",
+        ],
+        ..ANY
+    },
+    Rule {
+        name: "key-code",
+        class: Auth,
+        codes: &[
+            "invalidapikey*", "incorrectapikey*", "apikeyinvalid", "*apikeyexpired", "missingapikey",
+            "invalidauthentication*", "tokennotfoundindb", "expiredkey", "invalidtoken", "expiredtoken*",
+            "unrecognizedclient*", "invalidsignature*", "invalidclienttokenid", "unsupportedcountryregionterritory",
+            "accountdeactivated", "organizationdisabled",
+        ],
+        ..ANY
+    },
+    Rule {
+        name: "model-code",
+        class: ModelNotFound,
+        codes: &[
+            "*modelnotfound*", "*modelnotexist*", "*modeldoesnotexist", "nosuchmodel", "unknownmodel*",
+            "invalidmodel*", "unsupportedmodel*", "modelnotsupported*", "modeldeprecated", "modelnotavailable",
+            "modeldecommissioned", "deploymentnotfound", "invalidendpointormodel*",
+        ],
+        ..ANY
+    },
+    // OpenAI, Groq, Azure, DashScope, Mistral, AWS, Google, and exceptions' names behind gateways. A request that is too
+    // large for a limit by the minute is a rate limit (Groq answers 413), so these come before length.
+    Rule {
+        name: "rate-code",
+        class: RateLimited,
+        codes: &[
+            "*ratelimit*", "*throttling*", "*throttled*", "toomanyrequests*", "*requestlimitexceeded*",
+            "limitrequests", "limitburstrate", "servicequotaexceeded*",
+        ],
+        ..ANY
+    },
+    Rule {
+        name: "length-code",
+        class: ContextLength,
+        codes: &[
+            "contextlengthexceeded", "*contextwindowexceeded*", "*contextlimitexceeded*", "exceedcontextsize*",
+            "*contextlengtherror", "toomanytokens", "toomanyprompttokens", "maxtokensexceeded", "prompttoolong",
+            "inputtoolong", "requesttoolarge*", "requestentitytoolarge*", "*bodytoolarge*",
+            "payloadtoolarge*",
+        ],
+        ..ANY
+    },
+    Rule {
+        name: "overload-code",
+        class: Overloaded,
+        codes: &[
+            "*overloaded*", "serviceunavailable*", "unavailable", "modelnotready*", "*capacityexceeded",
+            "capacityexhausted", "slowdown", "serverbusy*", "enginebusy", "modelloading",
+        ],
+        ..ANY
+    },
+    // ── Wording, by stems ──────────────────────────────────────────────────────────────────────────────────────────
+    Rule { name: "rate-wording", class: RateLimited, words: wording::RATE_LIMITED, ..ANY },
+    Rule { name: "data-policy-wording", class: Auth, words: &["data policy"], ..ANY },
+    Rule { name: "overload-503-wording", class: Overloaded, words: wording::OVERLOADED, statuses: &[503, 529], ..ANY },
+    Rule { name: "model-wording", class: ModelNotFound, words: wording::MODEL_NOT_FOUND, ..ANY },
+    // Anthropic's whole message is `model: NAME`; others say that something was not found, and speak of a model.
+    Rule { name: "model-404", class: ModelNotFound, words: MODEL, statuses: &[404, 410], ..ANY },
+    Rule { name: "model-type", class: ModelNotFound, words: MODEL, codes: &["notfound*", "resourcenotfound*"], ..ANY },
+    Rule { name: "key-wording", class: Auth, words: wording::AUTH, ..ANY },
+    Rule { name: "length-wording", class: ContextLength, words: wording::CONTEXT_LENGTH, ..ANY },
+    Rule { name: "content-wording", class: ContentPolicy, words: wording::CONTENT_POLICY, ..ANY },
+    Rule { name: "permission-wording", class: Auth, words: wording::PERMISSION, ..ANY },
+    Rule { name: "overload-wording", class: Overloaded, words: wording::OVERLOADED, ..ANY },
+    // ── Types that say little ──────────────────────────────────────────────────────────────────────────────────────
+    Rule {
+        name: "auth-type",
+        class: Auth,
+        codes: &[
+            "authentication*", "unauthorized*", "unauthenticated",
+            "permissionerror", "permissiondenied*", "accessdenied*", "forbidden*",
+        ],
+        ..ANY
+    },
+    // llama.cpp answers 501: this server never will, whoever asks again.
+    Rule { name: "unsupported-type", class: BadRequest, codes: &["notsupported*", "unsupported*"], ..ANY },
+    Rule { name: "server-wording", class: ServerError, words: wording::SERVER_ERROR, statuses: &[200], ..ANY },
+    Rule {
+        name: "invalid-type",
+        class: BadRequest,
+        codes: &[
+            "invalidrequest*", "invalidargument*", "invalidparameter*", "validation*", "badrequest*",
+            "unprocessable*",
+        ],
+        statuses: &[200],
+        ..ANY
+    },
+    // ── Status (RFC 9110 §15, RFC 6585; 498, 499, 52x and 529 are conventions) ─────────────────────────────────────
+    // https://docs.together.ai/docs/error-codes: input and output longer than the model's limit.
+    Rule { name: "together-403", class: ContextLength, providers: &["together*"], statuses: &[403], ..ANY },
+    Rule { name: "status-401-403", class: Auth, statuses: &[401, 403, 407, 451], ..ANY },
+    Rule { name: "status-402", class: OutOfCredits, statuses: &[402], ..ANY },
+    Rule { name: "status-413", class: ContextLength, statuses: &[413], ..ANY },
+    Rule { name: "status-429", class: RateLimited, statuses: &[429], ..ANY },
+    Rule { name: "status-503-529", class: Overloaded, statuses: &[503, 529], ..ANY },
+    // Bedrock's 424 is a failure of the model; 408 and 425 ask for another try.
+    Rule { name: "status-passing-4xx", class: ServerError, statuses: &[408, 424, 425], ..ANY },
+    Rule { name: "status-4xx", class: BadRequest, statuses: &STATUSES_4XX, ..ANY },
+    Rule { name: "server-error", class: ServerError, ..ANY },
+];
+
+const STATUSES_4XX: [u16; 100] = {
+    let mut statuses = [400; 100];
+    let mut at = 0;
+    while at < statuses.len() {
+        statuses[at] += at as u16;
+        at += 1;
+    }
+    statuses
+};
