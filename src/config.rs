@@ -1,6 +1,31 @@
 //! The YAML file, read and validated: text → [`Config`]. Nothing of the YAML's shape leaves this module
 //! but the types below.
 
+mod chain;
+mod diagnostic;
+mod document;
+mod file;
+mod glob;
+mod headers;
+mod interpolate;
+mod listen;
+mod load;
+mod masking;
+mod nearest;
+mod policy;
+mod provider;
+mod quantity;
+mod reader;
+mod route;
+mod search;
+mod secret;
+mod server;
+mod shield;
+mod source;
+mod tls;
+mod upstream;
+mod url;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +34,11 @@ use http::{HeaderName, HeaderValue};
 
 use crate::classify::{Action, Class};
 use crate::protocol::Protocol;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use load::{KeyPolicy, LoadOptions, Loaded, load};
+pub use search::{Found, find};
+pub use source::{Place, Source};
 
 /// A valid configuration: every reference resolves, every value is in range, every file was read.
 #[derive(Debug, Clone)]
@@ -44,7 +74,7 @@ pub struct ListenerTls {
     pub key: PathBuf,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Upstream {
     pub name: Arc<str>,
     pub url: BaseUrl,
@@ -233,6 +263,7 @@ with_overrides! {
 }
 
 with_overrides! {
+    /// When and for how long a target or an upstream is left alone. `after: 0`: never for failures in a row.
     Cooldown, CooldownOverrides {
         after: u32 = 3,
         base: Duration = Duration::from_secs(5),
@@ -267,4 +298,15 @@ pub enum LogFormat {
     Text,
     Json,
     Journald,
+}
+
+/// The provider behind a base URL, by its host, as for an upstream that names none.
+///
+/// # Errors
+/// What is wrong with the URL, to be read after its name.
+pub fn provider_of(url: &str) -> Result<Option<&'static str>, String> {
+    match url::parse(url) {
+        Ok(url) => Ok(provider::of_host(&url.host)),
+        Err(complaint) => Err(complaint.reason),
+    }
 }

@@ -1,0 +1,207 @@
+//! What only all routes together show: circles, chains without bound, repeated targets, globs that never match.
+
+use std::collections::{HashMap, HashSet};
+
+use super::diagnostic::Diagnostic;
+use super::glob;
+use super::reader::{Reader, quote};
+use super::route::Draft;
+use super::{Target, Upstream, UpstreamTarget};
+
+/// Targets and references that one chain may come to when every `{ route: … }` is followed.
+const CHAIN_MAX: usize = 256;
+
+/// Globs of the same literal text that are compared with each other: more are no one's intention.
+const EQUAL_GLOBS_MAX: usize = 64;
+
+pub(super) fn check(reader: &mut Reader<'_>, drafts: &[Draft<'_>], upstreams: &[Upstream]) {
+    never_matching(reader, drafts);
+    let index: HashMap<&str, usize> = drafts
+        .iter()
+        .enumerate()
+        .map(|(at, draft)| (&*draft.route.name, at))
+        .collect();
+    let Some(order) = in_order(reader, drafts, &index) else {
+        return;
+    };
+    if within_bounds(reader, drafts, &index, &order) {
+        for draft in drafts {
+            repeated(reader, draft, drafts, &index, upstreams);
+        }
+    }
+}
+
+/// The routes, each after those that it refers to. `None` after a circle, which is reported.
+fn in_order(reader: &mut Reader<'_>, drafts: &[Draft<'_>], index: &HashMap<&str, usize>) -> Option<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Seen {
+        Not,
+        OnPath,
+        Done,
+    }
+    let mut seen = vec![Seen::Not; drafts.len()];
+    let mut order = Vec::new();
+    let mut circles = false;
+    for start in 0..drafts.len() {
+        // The path from `start`: a route and which of its targets comes next.
+        let mut path = if seen[start] == Seen::Not {
+            vec![(start, 0)]
+        } else {
+            continue;
+        };
+        seen[start] = Seen::OnPath;
+        while let Some((at, next)) = path.last_mut() {
+            let (at, position) = (*at, *next);
+            *next += 1;
+            let Some(target) = drafts[at].route.targets.get(position) else {
+                seen[at] = Seen::Done;
+                order.push(at);
+                path.pop();
+                continue;
+            };
+            let Target::Route(name) = target else { continue };
+            let Some(&to) = index.get(&**name) else { continue };
+            match seen[to] {
+                Seen::Done => {}
+                Seen::Not => {
+                    seen[to] = Seen::OnPath;
+                    path.push((to, 0));
+                }
+                Seen::OnPath => {
+                    circles = true;
+                    let begin = path.iter().position(|&(route, _)| route == to).unwrap_or(0);
+                    let circle: Vec<usize> = path[begin..].iter().map(|&(route, _)| route).collect();
+                    let names: Vec<String> = circle
+                        .iter()
+                        .chain([&to])
+                        .map(|&route| quote(drafts[route].name.written))
+                        .collect();
+                    let message = format!("a circle of routes: {}", names.join(" → "));
+                    let diagnostic = Diagnostic::error("route-circle", drafts[at].places[position], message);
+                    reader.report(diagnostic.help("a chain must end: take one of these references out"));
+                }
+            }
+        }
+    }
+    (!circles).then_some(order)
+}
+
+/// Whether every chain, with all references followed, stays within [`CHAIN_MAX`].
+fn within_bounds(reader: &mut Reader<'_>, drafts: &[Draft<'_>], index: &HashMap<&str, usize>, order: &[usize]) -> bool {
+    // `None`: too long.
+    let mut lengths = vec![Some(0_usize); drafts.len()];
+    for &at in order {
+        let parts = drafts[at].route.targets.iter().map(|target| match target {
+            Target::One(_) => Some(1),
+            Target::Spread(members) => Some(members.len()),
+            Target::Route(name) => index
+                .get(&**name)
+                .map_or(Some(0), |&to| lengths[to])
+                .map(|length| length + 1),
+        });
+        // A reference to a route that is too long is that route's fault.
+        let Some(length) = parts.sum::<Option<usize>>() else {
+            lengths[at] = None;
+            continue;
+        };
+        lengths[at] = Some(length).filter(|&length| length <= CHAIN_MAX);
+        if length > CHAIN_MAX {
+            let name = &drafts[at].name;
+            let message = format!(
+                "the chain of {} comes to more than {CHAIN_MAX} targets",
+                quote(name.written)
+            );
+            reader.error("long-chain", name.place, message);
+        }
+    }
+    lengths.iter().all(Option::is_some)
+}
+
+/// Warns where a chain asks the same model of the same upstream again.
+fn repeated(
+    reader: &mut Reader<'_>,
+    draft: &Draft<'_>,
+    drafts: &[Draft<'_>],
+    index: &HashMap<&str, usize>,
+    upstreams: &[Upstream],
+) {
+    let name = &*draft.route.name;
+    let requested = if glob::is_glob(name) { "*" } else { name };
+    let mut seen: HashMap<(usize, String), usize> = HashMap::new();
+    let mut reported: HashSet<usize> = HashSet::new();
+    for (position, target) in draft.route.targets.iter().enumerate() {
+        for member in flatten(target, drafts, index) {
+            let model = member
+                .model
+                .as_deref()
+                .map_or_else(|| requested.to_owned(), |model| model.replace('*', requested));
+            let Some(&first) = seen.get(&(member.upstream, model.clone())) else {
+                seen.insert((member.upstream, model), position);
+                continue;
+            };
+            // A repetition within the route referred to is that route's own.
+            let inside = first == position && matches!(target, Target::Route(_));
+            if !inside && reported.insert(position) {
+                let upstream = &upstreams[member.upstream].name;
+                let message = format!(
+                    "upstream `{upstream}` is asked for the same model twice in the chain of {}",
+                    quote(draft.name.written)
+                );
+                let warning = Diagnostic::warning("same-target-twice", draft.places[position], message);
+                let help = format!(
+                    "it comes first in line {}; to ask it again, raise `retry.same_target`",
+                    draft.places[first].line
+                );
+                reader.report(warning.help(help));
+            }
+        }
+    }
+}
+
+/// The upstreams' targets that `target` comes to, in order. Ends, because circles and long chains were refused.
+fn flatten<'d>(target: &'d Target, drafts: &'d [Draft<'_>], index: &HashMap<&str, usize>) -> Vec<&'d UpstreamTarget> {
+    let mut out = Vec::new();
+    let mut rest = vec![target];
+    while let Some(target) = rest.pop() {
+        match target {
+            Target::One(one) => out.push(one),
+            Target::Spread(members) => out.extend(members.iter().map(|(member, _)| member)),
+            Target::Route(name) => {
+                rest.extend(
+                    index
+                        .get(&**name)
+                        .into_iter()
+                        .flat_map(|&to| drafts[to].route.targets.iter().rev()),
+                );
+            }
+        }
+    }
+    out
+}
+
+/// Warns of globs all of whose names go to an earlier one.
+///
+/// Only a glob with the same literal text can do that, in which the stars stand wider: one with more literals misses
+/// the shortest name, one with fewer comes later. Exact names can't: a glob stands for names without end.
+fn never_matching(reader: &mut Reader<'_>, drafts: &[Draft<'_>]) {
+    let mut by_literals: HashMap<String, Vec<&Draft<'_>>> = HashMap::new();
+    for draft in drafts.iter().filter(|draft| glob::is_glob(&draft.route.name)) {
+        let equals = by_literals.entry(draft.route.name.replace('*', "")).or_default();
+        if let Some(wider) = equals
+            .iter()
+            .find(|wider| glob::covers(&wider.route.name, &draft.route.name))
+        {
+            let (name, wider) = (&draft.name, &wider.name);
+            let message = format!(
+                "{} can never match: {} takes every name before it",
+                quote(name.written),
+                quote(wider.written)
+            );
+            let warning = Diagnostic::warning("dead-glob", name.place, message);
+            reader.report(warning.help(format!("the other one is in line {}", wider.place.line)));
+        }
+        if equals.len() < EQUAL_GLOBS_MAX {
+            equals.push(draft);
+        }
+    }
+}

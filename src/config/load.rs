@@ -1,0 +1,149 @@
+//! File → [`Config`] and every fault in it.
+
+use std::path::Path;
+
+use super::diagnostic::{Diagnostic, Severity};
+use super::document::{self, Node};
+use super::reader::Reader;
+use super::source::{Place, Source};
+use super::{Config, chain, file, listen, masking, policy, route, server, upstream};
+
+/// Some ten thousand routes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+const KEYS: [&str; 8] = [
+    "admin",
+    "clients",
+    "listen",
+    "log",
+    "policy",
+    "routes",
+    "server",
+    "upstreams",
+];
+
+/// Where a configuration's values come from besides its file.
+pub struct LoadOptions<'a> {
+    /// The process environment, or a stand-in for it.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    pub keys: KeyPolicy,
+}
+
+/// Whether variables, key files, credentials and certificates must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPolicy {
+    Required,
+    /// What is unset or can't be read becomes a placeholder (an upstream's key, a header, a URL's host), the
+    /// default (a duration, a number) or none (a certificate): for practising without them.
+    Optional,
+}
+
+/// The outcome of [`load`].
+pub struct Loaded {
+    /// There exactly if no diagnostic is an error.
+    pub config: Option<Config>,
+    /// In the order of the file; what concerns the file as a whole comes first.
+    pub diagnostics: Vec<Diagnostic>,
+    pub source: Source,
+}
+
+impl Loaded {
+    /// Every diagnostic as a person reads it, a blank line after each. Holds no secret.
+    pub fn render(&self, colour: bool) -> String {
+        self.diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.render(&self.source, colour) + "\n")
+            .collect()
+    }
+
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    }
+}
+
+/// Reads and validates `file` and the files that it names. Never fails: the faults are in the outcome, all of them.
+pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
+    let text = file::read(file, FILE_BYTES_MAX)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
+    match text {
+        Ok(text) => {
+            // A byte order mark is no part of the first line.
+            let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
+            parse(Source::new(file.to_path_buf(), text), options)
+        }
+        Err(reason) => Loaded {
+            config: None,
+            diagnostics: vec![Diagnostic::of_file(
+                "unreadable-file",
+                format!("can't read the configuration: {reason}"),
+            )],
+            source: Source::new(file.to_path_buf(), String::new()),
+        },
+    }
+}
+
+fn parse(mut source: Source, options: &LoadOptions<'_>) -> Loaded {
+    let root = match document::parse(&source) {
+        Ok(root) => root,
+        Err(fault) => {
+            source.hide(masking::secrets_of_text(source.text()));
+            return Loaded {
+                config: None,
+                diagnostics: vec![fault],
+                source,
+            };
+        }
+    };
+    source.hide(masking::secrets(&root));
+    let mut reader = Reader::new(source, options);
+    let config = config(&mut reader, &root);
+    let Reader {
+        source,
+        mut diagnostics,
+        ..
+    } = reader;
+    // In the file's order; what an alias repeats is one fault.
+    diagnostics
+        .sort_by(|a, b| (a.place, a.severity, a.code, &a.message).cmp(&(b.place, b.severity, b.code, &b.message)));
+    diagnostics.dedup();
+    let faultless = diagnostics
+        .iter()
+        .all(|diagnostic| diagnostic.severity == Severity::Warning);
+    Loaded {
+        config: config.filter(|_| faultless),
+        diagnostics,
+        source,
+    }
+}
+
+fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
+    let fields = reader.fields(root, Place::START, "the configuration", &KEYS)?;
+    let policy = policy::policy(reader, fields.section("policy"));
+    let listen = listen::listeners(reader, fields.section("listen"));
+    fields.required(reader, "upstreams");
+    let upstreams = match fields.section("upstreams") {
+        Some((node, at)) => upstream::upstreams(reader, node, at, &policy),
+        None => Vec::new(),
+    };
+    fields.required(reader, "routes");
+    let drafts = match fields.section("routes") {
+        Some((node, at)) => route::routes(reader, node, at, &upstreams, &policy),
+        None => Vec::new(),
+    };
+    chain::check(reader, &drafts, &upstreams);
+    let server = server::server(reader, fields.section("server"), &upstreams);
+    let log = server::log(reader, fields.section("log"));
+    let routes = drafts.into_iter().map(|draft| draft.route).collect();
+    Some(Config {
+        file: reader.source.file.clone(),
+        listen,
+        upstreams,
+        routes,
+        policy,
+        server,
+        log,
+    })
+}

@@ -1,0 +1,189 @@
+//! `policy`, and the same keys where a route, an upstream or a target overrides them.
+
+use std::time::Duration;
+
+use super::diagnostic::{Complaint, Diagnostic};
+use super::document::Node;
+use super::nearest::nearest;
+use super::reader::{Fields, Reader, quote};
+use super::source::Place;
+use super::{
+    Cooldown, CooldownOverrides, Exhausted, OnKey, PolicyOverrides, Retry, RetryOverrides, TimeoutOverrides, Timeouts,
+};
+use super::{Policy, quantity};
+use crate::classify::{Action, Class};
+
+pub(super) const KEYS: [&str; 5] = ["cooldown", "exhausted", "on", "retry", "timeouts"];
+
+const EXHAUSTED: [(&str, Exhausted); 2] = [("last", Exhausted::Last), ("first", Exhausted::First)];
+const ACTIONS: [(&str, Action); 3] = [
+    ("deliver", Action::Deliver),
+    ("fallback", Action::Fallback),
+    ("retry", Action::Retry),
+];
+/// The classes that an answer can have.
+const CLASSES: [(&str, Class); 12] = [
+    ("connect", Class::Connect),
+    ("reset", Class::Reset),
+    ("timeout", Class::Timeout),
+    ("rate_limited", Class::RateLimited),
+    ("out_of_credits", Class::OutOfCredits),
+    ("auth", Class::Auth),
+    ("model_not_found", Class::ModelNotFound),
+    ("context_length", Class::ContextLength),
+    ("content_policy", Class::ContentPolicy),
+    ("bad_request", Class::BadRequest),
+    ("overloaded", Class::Overloaded),
+    ("server_error", Class::ServerError),
+];
+
+/// The built-in policy with `node`'s keys over it.
+pub(super) fn policy(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Policy {
+    let built_in = Timeouts::default();
+    let written = node
+        .and_then(|(node, at)| reader.fields(node, at, "`policy`", &KEYS))
+        .map(|fields| overrides(reader, &fields, built_in))
+        .unwrap_or_default();
+    Policy {
+        timeouts: built_in.with(&written.timeouts),
+        retry: Retry::default().with(&written.retry),
+        on: written.on,
+        cooldown: Cooldown::default().with(&written.cooldown),
+        exhausted: written.exhausted.unwrap_or(Exhausted::Last),
+    }
+}
+
+/// The policy keys among `fields`; `wider` is what `timeouts` lies over.
+pub(super) fn overrides(reader: &mut Reader<'_>, fields: &Fields<'_>, wider: Timeouts) -> PolicyOverrides {
+    let mut out = PolicyOverrides::default();
+    if let Some((node, at)) = fields.section("timeouts") {
+        out.timeouts = timeouts(reader, node, at, wider);
+    }
+    if let Some((node, at)) = fields.section("retry") {
+        out.retry = retry(reader, node, at);
+    }
+    if let Some((node, at)) = fields.section("on") {
+        out.on = on(reader, node, at);
+    }
+    if let Some((node, at)) = fields.section("cooldown") {
+        out.cooldown = cooldown(reader, node, at);
+    }
+    if let Some(node) = fields.get("exhausted") {
+        out.exhausted = reader.one_of(node, "`exhausted`", &EXHAUSTED);
+    }
+    out
+}
+
+/// `timeouts`; warns where, laid over `wider`, no attempt could ever reach its `headers` clock.
+pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: Timeouts) -> TimeoutOverrides {
+    const KEYS: [&str; 5] = ["connect", "deadline", "first_token", "headers", "idle"];
+    let Some(fields) = reader.fields(node, at, "`timeouts`", &KEYS) else {
+        return TimeoutOverrides::default();
+    };
+    let out = TimeoutOverrides {
+        connect: duration(reader, &fields, "connect"),
+        headers: duration(reader, &fields, "headers"),
+        first_token: duration(reader, &fields, "first_token"),
+        idle: duration(reader, &fields, "idle"),
+        deadline: duration(reader, &fields, "deadline"),
+    };
+    let all = wider.with(&out);
+    let written = out
+        .deadline
+        .and(fields.get("deadline"))
+        .or_else(|| out.headers.and(fields.get("headers")));
+    if let Some(node) = written.filter(|_| all.deadline < all.headers) {
+        let message = format!(
+            "`deadline` ({:?}) is shorter than `headers` ({:?})",
+            all.deadline, all.headers
+        );
+        let help = "the deadline bounds all attempts together: one that may wait for headers so long leaves no time for a second";
+        reader.report(Diagnostic::warning("short-deadline", node.place, message).help(help));
+    }
+    out
+}
+
+fn retry(reader: &mut Reader<'_>, node: &Node, at: Place) -> RetryOverrides {
+    const KEYS: [&str; 5] = ["attempts", "backoff", "max_backoff", "max_wait", "same_target"];
+    let Some(fields) = reader.fields(node, at, "`retry`", &KEYS) else {
+        return RetryOverrides::default();
+    };
+    RetryOverrides {
+        attempts: count(reader, &fields, "attempts", 1),
+        same_target: count(reader, &fields, "same_target", 0),
+        backoff: duration(reader, &fields, "backoff"),
+        max_backoff: duration(reader, &fields, "max_backoff"),
+        max_wait: duration(reader, &fields, "max_wait"),
+    }
+}
+
+pub(super) fn cooldown(reader: &mut Reader<'_>, node: &Node, at: Place) -> CooldownOverrides {
+    const KEYS: [&str; 6] = ["after", "auth", "base", "max", "model_not_found", "out_of_credits"];
+    let Some(fields) = reader.fields(node, at, "`cooldown`", &KEYS) else {
+        return CooldownOverrides::default();
+    };
+    CooldownOverrides {
+        after: count(reader, &fields, "after", 0),
+        base: duration(reader, &fields, "base"),
+        max: duration(reader, &fields, "max"),
+        out_of_credits: duration(reader, &fields, "out_of_credits"),
+        auth: duration(reader, &fields, "auth"),
+        model_not_found: duration(reader, &fields, "model_not_found"),
+    }
+}
+
+/// `on`: a class or a status code → what is done.
+fn on(reader: &mut Reader<'_>, node: &Node, at: Place) -> Vec<(OnKey, Action)> {
+    let mut out = Vec::new();
+    for entry in reader.entries(node, at, "`on`").unwrap_or_default() {
+        let key = match on_key(&entry.name.value) {
+            Ok(key) => Some(key),
+            Err(complaint) => {
+                reader.complain(&entry.name, complaint);
+                None
+            }
+        };
+        let what = format!("`on` for {}", quote(entry.name.written));
+        out.extend(key.zip(reader.one_of(entry.value, &what, &ACTIONS)));
+    }
+    out
+}
+
+fn on_key(text: &str) -> Result<OnKey, Complaint> {
+    if let Some(&(_, class)) = CLASSES.iter().find(|(name, _)| *name == text) {
+        return Ok(OnKey::Class(class));
+    }
+    if let Ok(status) = text.parse::<u16>() {
+        return match status {
+            400..=599 => Ok(OnKey::Status(status)),
+            _ => Err(Complaint::new(
+                "unknown-class",
+                "is not the status code of a failure",
+                "these are 400 to 599",
+            )),
+        };
+    }
+    let names: Vec<&str> = CLASSES.iter().map(|&(name, _)| name).collect();
+    let help = match nearest(text, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the classes are {}; status codes stand alone: `429`", names.join(", ")),
+    };
+    Err(Complaint::new(
+        "unknown-class",
+        "is neither a class nor a status code",
+        help,
+    ))
+}
+
+fn duration(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Option<Duration> {
+    fields
+        .get(name)
+        .and_then(|node| reader.value(node, &format!("`{name}`"), quantity::duration))
+}
+
+fn count(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str, least: u32) -> Option<u32> {
+    let range = least..=1_000;
+    fields
+        .get(name)
+        .and_then(|node| reader.value(node, &format!("`{name}`"), |text| quantity::integer(text, &range)))
+}

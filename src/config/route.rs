@@ -1,0 +1,270 @@
+//! `routes`: model name → ordered targets.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Node, Value};
+use super::reader::{Entry, Fields, Reader, Text, quote};
+use super::source::Place;
+use super::{Policy, PolicyOverrides, Route, Target, Timeouts, Upstream, UpstreamTarget};
+use super::{policy, quantity};
+
+const WEIGHT_MAX: u32 = 1_000_000;
+const TARGET_FORMS: &str =
+    "a target is `UPSTREAM`, `UPSTREAM/MODEL`, `{ upstream, model }`, `{ spread: [...] }` or `{ route: NAME }`";
+
+/// A route, and where its parts stand: for the checks that see all routes together.
+pub(super) struct Draft<'n> {
+    pub(super) route: Route,
+    pub(super) name: Text<'n>,
+    /// One for each target.
+    pub(super) places: Vec<Place>,
+}
+
+/// What targets are resolved against.
+struct Scope<'s> {
+    upstreams: &'s [Upstream],
+    upstream_names: Vec<&'s str>,
+    /// Name → index.
+    upstream_index: HashMap<&'s str, usize>,
+    route_names: Vec<&'s str>,
+    routes: HashSet<&'s str>,
+    policy: &'s Policy,
+}
+
+impl<'s> Scope<'s> {
+    fn new(upstreams: &'s [Upstream], route_names: Vec<&'s str>, policy: &'s Policy) -> Self {
+        let upstream_names: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
+        let upstream_index = upstream_names
+            .iter()
+            .enumerate()
+            .map(|(index, &name)| (name, index))
+            .collect();
+        let routes = route_names.iter().copied().collect();
+        Self {
+            upstreams,
+            upstream_names,
+            upstream_index,
+            route_names,
+            routes,
+            policy,
+        }
+    }
+}
+
+/// Every route in the file's order, as far as it could be read.
+pub(super) fn routes<'n>(
+    reader: &mut Reader<'_>,
+    node: &'n Node,
+    at: Place,
+    upstreams: &[Upstream],
+    policy: &Policy,
+) -> Vec<Draft<'n>> {
+    let Some(entries) = reader.entries(node, at, "`routes`") else {
+        return Vec::new();
+    };
+    if entries.is_empty() {
+        reader.error("empty", node.place, "`routes` names no model");
+    }
+    let names: Vec<String> = entries.iter().map(|entry| entry.name.value.clone()).collect();
+    let scope = Scope::new(upstreams, names.iter().map(String::as_str).collect(), policy);
+    entries.into_iter().map(|entry| draft(reader, entry, &scope)).collect()
+}
+
+fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Draft<'n> {
+    let Entry { name, value } = entry;
+    let what = format!("route {}", quote(name.written));
+    if name.value.is_empty() {
+        reader.error("bad-name", name.place, "a route's name is empty");
+    }
+    let mut overrides = PolicyOverrides::default();
+    let (mut targets, mut places) = (Vec::new(), Vec::new());
+    let list = match &value.value {
+        Value::Mapping(_) => {
+            let keys: Vec<&'static str> = policy::KEYS.into_iter().chain(["targets"]).collect();
+            reader
+                .fields(value, name.place, what.as_str(), &keys)
+                .and_then(|fields| {
+                    overrides = policy::overrides(reader, &fields, scope.policy.timeouts);
+                    let list = fields.required(reader, "targets");
+                    list.zip(fields.key_place("targets"))
+                })
+        }
+        _ => Some((value, name.place)),
+    };
+    if let Some((list, at)) = list {
+        let timeouts = scope.policy.timeouts.with(&overrides.timeouts);
+        let items = reader
+            .items(list, at, &format!("the chain of {what}"))
+            .unwrap_or_default();
+        if items.is_empty() && matches!(list.value, Value::Sequence(_)) {
+            let diagnostic = Diagnostic::error("empty-chain", list.place, format!("{what} has no target"));
+            reader.report(diagnostic.help(TARGET_FORMS));
+        }
+        for item in items {
+            if let Some(target) = target(reader, item, scope, timeouts) {
+                targets.push(target);
+                places.push(item.place);
+            }
+        }
+    }
+    Draft {
+        route: Route {
+            name: name.value.as_str().into(),
+            targets,
+            overrides,
+        },
+        name,
+        places,
+    }
+}
+
+/// One item of a chain.
+fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: Timeouts) -> Option<Target> {
+    if has_key(node, "spread") {
+        let fields = reader.fields(node, node.place, "a spread", &["spread"])?;
+        return spread(reader, &fields, scope, timeouts);
+    }
+    if has_key(node, "route") {
+        let fields = reader.fields(node, node.place, "a target", &["route"])?;
+        let text = reader.text(fields.get("route")?, "`route`")?;
+        if scope.routes.contains(text.value.as_str()) {
+            return Some(Target::Route(text.value.into()));
+        }
+        let message = format!("unknown route {}", quote(text.written));
+        reader.unknown("unknown-route", text.place, message, &text.value, &scope.route_names);
+        return None;
+    }
+    upstream_target(reader, node, scope, timeouts).map(Target::One)
+}
+
+fn has_key(node: &Node, name: &str) -> bool {
+    matches!(&node.value, Value::Mapping(entries) if entries.iter().any(|(key, _)| key.text() == Some(name)))
+}
+
+/// `UPSTREAM`, `UPSTREAM/MODEL` or `{ upstream, model, timeouts, prefill }`.
+fn upstream_target(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    scope: &Scope<'_>,
+    timeouts: Timeouts,
+) -> Option<UpstreamTarget> {
+    match &node.value {
+        Value::Scalar(_) => {
+            let text = reader.text(node, "a target")?;
+            let (name, model) = text
+                .value
+                .split_once('/')
+                .map_or((text.value.as_str(), None), |(name, model)| (name, Some(model)));
+            if model == Some("") {
+                let message = format!("{} names no model after the slash", quote(text.written));
+                reader.report(Diagnostic::error("bad-target", text.place, message).help(TARGET_FORMS));
+                return None;
+            }
+            let written = text.written.split('/').next().unwrap_or(text.written);
+            let upstream = known_upstream(reader, &text, name, written, scope)?;
+            Some(UpstreamTarget {
+                upstream,
+                model: model.map(Into::into),
+                timeouts: Default::default(),
+                prefill: None,
+            })
+        }
+        Value::Mapping(_) => {
+            let fields = reader.fields(
+                node,
+                node.place,
+                "a target",
+                &["model", "prefill", "timeouts", "upstream"],
+            )?;
+            let upstream = fields.required(reader, "upstream").and_then(|node| {
+                let text = reader.text(node, "`upstream`")?;
+                known_upstream(reader, &text, &text.value, text.written, scope)
+            });
+            let model = fields.get("model").and_then(|node| model(reader, node));
+            let timeouts = fields.section("timeouts").map(|(node, at)| {
+                let wider = upstream.map_or(timeouts, |index| timeouts.with(&scope.upstreams[index].timeouts));
+                policy::timeouts(reader, node, at, wider)
+            });
+            let prefill = fields
+                .get("prefill")
+                .and_then(|node| reader.value(node, "`prefill`", quantity::boolean));
+            Some(UpstreamTarget {
+                upstream: upstream?,
+                model,
+                timeouts: timeouts.unwrap_or_default(),
+                prefill,
+            })
+        }
+        Value::Nothing | Value::Sequence(_) | Value::Unquoted => {
+            let message = format!("a target must be a single value or a mapping, found {}", node.kind());
+            reader.report(Diagnostic::error("wrong-type", node.place, message).help(TARGET_FORMS));
+            None
+        }
+    }
+}
+
+fn model(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
+    let text = reader.text(node, "`model`")?;
+    if text.value.is_empty() {
+        reader.error("bad-target", text.place, "`model` is empty");
+        return None;
+    }
+    Some(text.value.into())
+}
+
+fn known_upstream(
+    reader: &mut Reader<'_>,
+    text: &Text<'_>,
+    name: &str,
+    written: &str,
+    scope: &Scope<'_>,
+) -> Option<usize> {
+    if let Some(&index) = scope.upstream_index.get(name) {
+        return Some(index);
+    }
+    let message = format!("unknown upstream {}", quote(written));
+    let place = reader
+        .source
+        .further(text.place, 0, written.len().min(text.place.len_bytes));
+    if scope.routes.contains(text.value.as_str()) {
+        let help = format!("there is a route of this name: `{{ route: {} }}`", text.written);
+        reader.report(Diagnostic::error("unknown-upstream", place, message).help(help));
+    } else {
+        reader.unknown("unknown-upstream", place, message, name, &scope.upstream_names);
+    }
+    None
+}
+
+/// `{ spread: [ { target, weight }, … ] }`; an item may also be a target alone, of weight 1.
+fn spread(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>, timeouts: Timeouts) -> Option<Target> {
+    let (node, at) = fields.section("spread")?;
+    let items = reader.items(node, at, "`spread`")?;
+    if items.is_empty() {
+        reader.error("empty-chain", node.place, "this spread has no target");
+        return None;
+    }
+    let mut members = Vec::new();
+    for item in items {
+        let (target, weight) = if has_key(item, "target") || has_key(item, "weight") {
+            let Some(fields) = reader.fields(item, item.place, "an item of a spread", &["target", "weight"]) else {
+                continue;
+            };
+            let weight = fields
+                .get("weight")
+                .and_then(|node| reader.value(node, "`weight`", |text| quantity::integer(text, &(1..=WEIGHT_MAX))));
+            (fields.required(reader, "target"), weight.unwrap_or(1))
+        } else {
+            (Some(item), 1)
+        };
+        let Some(target) = target else { continue };
+        if has_key(target, "spread") || has_key(target, "route") {
+            let diagnostic = Diagnostic::error("bad-target", target.place, "a spread holds upstreams' targets only");
+            reader.report(diagnostic.help("put a route or another spread into the chain, beside this one"));
+            continue;
+        }
+        members.extend(upstream_target(reader, target, scope, timeouts).map(|target| (target, weight)));
+    }
+    (!members.is_empty()).then_some(Target::Spread(members))
+}

@@ -1,0 +1,180 @@
+//! `key`: where an upstream's credential comes from.
+
+use std::path::Path;
+
+use http::HeaderValue;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Node, Value};
+use super::file;
+use super::interpolate::{Origin, is_name};
+use super::reader::{Reader, STAND_IN, Text, quote};
+use super::source::Place;
+use super::{Key, Secret};
+
+const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+const HELP: &str = "write `${VAR}`, `{ env: VAR }`, `{ file: PATH }`, `{ credential: NAME }`, `passthrough` or `none`";
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself: for the header of a request to its own upstream, nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Where the credential is not there and need not be.
+    fn placeholder() -> Self {
+        Self::new(STAND_IN)
+    }
+
+    /// Whether it stands for a credential that is not there: with [`super::KeyPolicy::Optional`] only.
+    pub fn is_placeholder(&self) -> bool {
+        self.0 == STAND_IN
+    }
+}
+
+/// Reads `key`.
+pub(super) fn key(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
+    match &node.value {
+        Value::Scalar(_) => written(reader, node),
+        Value::Mapping(_) => named(reader, node, at),
+        Value::Nothing | Value::Sequence(_) | Value::Unquoted => {
+            let place = if matches!(node.value, Value::Nothing) {
+                at
+            } else {
+                node.place
+            };
+            let message = format!("`key` must be a single value or a mapping, found {}", node.kind());
+            reader.report(Diagnostic::error("wrong-type", place, message).help(HELP));
+            Key::None
+        }
+    }
+}
+
+fn written(reader: &mut Reader<'_>, node: &Node) -> Key {
+    let keyword = match node.text() {
+        Some("passthrough") => Some(Key::Passthrough),
+        Some("none") => Some(Key::None),
+        _ => None,
+    };
+    if let Some(key) = keyword {
+        return key;
+    }
+    let Some(text) = reader.text(node, "`key`") else {
+        return Key::None;
+    };
+    let shown = match text.origin {
+        Origin::Variable => quote(text.written),
+        _ => "this key".to_owned(),
+    };
+    secret(reader, text.place, &shown, &text.value)
+}
+
+/// `{ env }`, `{ file }` or `{ credential }`.
+fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
+    const FORMS: [&str; 3] = ["credential", "env", "file"];
+    let Some(fields) = reader.fields(node, at, "`key`", &FORMS) else {
+        return Key::None;
+    };
+    let given: Vec<&str> = FORMS.into_iter().filter(|form| fields.get(form).is_some()).collect();
+    let &[form] = given.as_slice() else {
+        let message = if given.is_empty() {
+            "`key` says nothing"
+        } else {
+            "`key` says more than one thing"
+        };
+        reader.report(Diagnostic::error("bad-key", at, message).help(HELP));
+        return Key::None;
+    };
+    let Some(text) = fields
+        .get(form)
+        .and_then(|node| reader.text(node, &format!("`{form}`")))
+    else {
+        return Key::None;
+    };
+    if form == "env" && !is_name(&text.value) {
+        let message = "this is not the name of an environment variable";
+        reader.report(
+            Diagnostic::error("bad-key", text.place, message)
+                .help("to take the key's value from `NAME`, write `{ env: NAME }`"),
+        );
+        return Key::None;
+    }
+    let value = match form {
+        "env" => reader.env(&text.value).ok_or_else(|| {
+            Diagnostic::error(
+                "unset-variable",
+                text.place,
+                format!("the environment variable {} is not set", quote(text.written)),
+            )
+        }),
+        "file" => from_file(&text, &reader.resolve(&text.value)),
+        _ => from_credential(reader, &text),
+    };
+    match value {
+        Ok(value) => secret(
+            reader,
+            text.place,
+            &format!("what {} holds", quote(text.written)),
+            &value,
+        ),
+        Err(_) if !reader.keys_required() => Key::Secret(Secret::placeholder()),
+        Err(diagnostic) => {
+            reader.report(diagnostic);
+            Key::None
+        }
+    }
+}
+
+fn from_file(text: &Text<'_>, path: &Path) -> Result<String, Diagnostic> {
+    let unreadable = |reason: &str| {
+        Diagnostic::error(
+            "unreadable-file",
+            text.place,
+            format!("can't read {}: {reason}", quote(text.written)),
+        )
+    };
+    let bytes = file::read(path, KEY_FILE_BYTES_MAX).map_err(|reason| unreadable(&reason))?;
+    String::from_utf8(bytes).map_err(|_| unreadable("it is not text"))
+}
+
+/// A file in the directory that systemd's `LoadCredential=` made (systemd.exec(5), "credentials").
+fn from_credential(reader: &Reader<'_>, text: &Text<'_>) -> Result<String, Diagnostic> {
+    if text.value.is_empty() || text.value.contains('/') || text.value == ".." || text.value == "." {
+        let message = format!("{} is not the name of a credential", quote(text.written));
+        return Err(Diagnostic::error("bad-key", text.place, message)
+            .help("it is the name given to `LoadCredential=`, without a path"));
+    }
+    let Some(directory) = reader.env("CREDENTIALS_DIRECTORY") else {
+        let message = format!(
+            "can't read the credential {}: `$CREDENTIALS_DIRECTORY` is not set",
+            quote(text.written)
+        );
+        let help = format!(
+            "systemd sets it for a service that says `LoadCredential={}:PATH`",
+            text.written
+        );
+        return Err(Diagnostic::error("unreadable-file", text.place, message).help(help));
+    };
+    from_file(text, &Path::new(&directory).join(&text.value))
+}
+
+/// Drops the trailing newline and checks that a header can carry the rest.
+fn secret(reader: &mut Reader<'_>, place: Place, shown: &str, value: &str) -> Key {
+    let trimmed = value.trim_end_matches(['\r', '\n']);
+    let fault = if trimmed.is_empty() {
+        "is empty"
+    } else if HeaderValue::from_str(trimmed).is_err() || trimmed.trim() != trimmed {
+        "is not a key that a header can carry: it has a line break, a space at an end or a control character"
+    } else {
+        return Key::Secret(Secret::new(trimmed));
+    };
+    if !reader.keys_required() {
+        return Key::Secret(Secret::placeholder());
+    }
+    reader.report(Diagnostic::error("bad-key", place, format!("{shown} {fault}")));
+    Key::None
+}

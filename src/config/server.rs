@@ -1,0 +1,123 @@
+//! `server` and `log`.
+
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::document::Node;
+use super::quantity;
+use super::reader::{Reader, quote};
+use super::source::Place;
+use super::{Log, LogFormat, Server, Upstream};
+
+const BODY_BYTES_MAX: u64 = 1 << 30;
+const THREADS_MAX: u32 = 1_024;
+
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::Off),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
+const FORMATS: [(&str, LogFormat); 4] = [
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    ("journald", LogFormat::Journald),
+];
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            max_body_bytes: 32 << 20,
+            client_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(600),
+            passthrough: None,
+            attempt_header: true,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LevelFilter::Info,
+            format: LogFormat::Auto,
+        }
+    }
+}
+
+pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &[Upstream]) -> Server {
+    const KEYS: [&str; 6] = [
+        "attempt_header",
+        "client_timeout",
+        "drain",
+        "max_body",
+        "passthrough",
+        "threads",
+    ];
+    let mut server = Server::default();
+    let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`server`", &KEYS)) else {
+        return server;
+    };
+    if let Some(node) = fields.get("threads") {
+        server.threads = reader
+            .value(node, "`threads`", |text| match text {
+                "auto" => Ok(None),
+                text => quantity::integer(text, &(1..=THREADS_MAX)).map(|threads| Some(threads as usize)),
+            })
+            .flatten();
+    }
+    if let Some(node) = fields.get("max_body") {
+        let bytes = reader.value(node, "`max_body`", |text| quantity::size_bytes(text, BODY_BYTES_MAX));
+        server.max_body_bytes = bytes.unwrap_or(server.max_body_bytes);
+    }
+    if let Some(node) = fields.get("client_timeout") {
+        let time = reader.value(node, "`client_timeout`", quantity::duration);
+        server.client_timeout = time.unwrap_or(server.client_timeout);
+    }
+    if let Some(node) = fields.get("drain") {
+        server.drain = reader
+            .value(node, "`drain`", quantity::duration)
+            .unwrap_or(server.drain);
+    }
+    if let Some(text) = fields
+        .get("passthrough")
+        .and_then(|node| reader.text(node, "`passthrough`"))
+    {
+        server.passthrough = position(upstreams, &text.value);
+        if server.passthrough.is_none() {
+            let names: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
+            let message = format!("unknown upstream {}", quote(text.written));
+            reader.unknown("unknown-upstream", text.place, message, &text.value, &names);
+        }
+    }
+    if let Some(node) = fields.get("attempt_header") {
+        server.attempt_header = reader
+            .value(node, "`attempt_header`", quantity::boolean)
+            .unwrap_or(true);
+    }
+    server
+}
+
+/// The index of the upstream called `name`.
+pub(super) fn position(upstreams: &[Upstream], name: &str) -> Option<usize> {
+    upstreams.iter().position(|upstream| &*upstream.name == name)
+}
+
+pub(super) fn log(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Log {
+    let mut log = Log::default();
+    let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`log`", &["format", "level"])) else {
+        return log;
+    };
+    if let Some(node) = fields.get("level") {
+        log.level = reader.one_of(node, "`level`", &LEVELS).unwrap_or(log.level);
+    }
+    if let Some(node) = fields.get("format") {
+        log.format = reader.one_of(node, "`format`", &FORMATS).unwrap_or(log.format);
+    }
+    log
+}

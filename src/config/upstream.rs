@@ -1,0 +1,243 @@
+//! `upstreams`: the providers' endpoints.
+
+use std::sync::Arc;
+
+use super::diagnostic::Diagnostic;
+use super::document::{Node, Value};
+use super::interpolate::Origin;
+use super::nearest::nearest;
+use super::reader::{Entry, Fields, Reader, quote};
+use super::source::Place;
+use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
+use super::{headers, policy, provider, quantity, secret, tls, url};
+use crate::protocol::Protocol;
+
+const KEYS: [&str; 15] = [
+    "url",
+    "balance",
+    "cooldown",
+    "headers",
+    "http",
+    "key",
+    "key_header",
+    "max_inflight",
+    "prefill",
+    "protocol",
+    "provider",
+    "query",
+    "remove_headers",
+    "timeouts",
+    "tls",
+];
+const INFLIGHT_MAX: u32 = 1_000_000;
+const PROTOCOLS: [(&str, Protocol); 2] = [("openai", Protocol::OpenAi), ("anthropic", Protocol::Anthropic)];
+const HTTP_VERSIONS: [(&str, HttpVersions); 3] = [
+    ("auto", HttpVersions::Auto),
+    ("1", HttpVersions::Http1),
+    ("2", HttpVersions::Http2),
+];
+
+/// Parameters may be credentials (Gemini's `?key=`): only their names are shown.
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let query: Vec<&str> = self.query.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Upstream")
+            .field("name", &self.name)
+            .field("url", &self.url)
+            .field("protocols", &self.protocols)
+            .field("provider", &self.provider)
+            .field("key", &self.key)
+            .field("headers", &self.headers)
+            .field("query", &query)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every upstream in the file's order, the faulty ones too: so that their names are known.
+pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy: &Policy) -> Vec<Upstream> {
+    let Some(entries) = reader.entries(node, at, "`upstreams`") else {
+        return Vec::new();
+    };
+    if entries.is_empty() {
+        reader.error("empty", node.place, "`upstreams` names no upstream");
+    }
+    entries
+        .into_iter()
+        .map(|entry| upstream(reader, &entry, policy))
+        .collect()
+}
+
+fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upstream {
+    let name = &entry.name;
+    if !is_name(&name.value) {
+        let diagnostic = Diagnostic::error(
+            "bad-name",
+            name.place,
+            format!("{} can't name an upstream", quote(name.written)),
+        );
+        reader.report(diagnostic.help("a name has a-z, 0-9, `_` and `-`, and begins with a letter or a digit"));
+    }
+    let mut upstream = blank(&name.value);
+    let what = format!("upstream {}", quote(name.written));
+    let Some(fields) = reader.fields(entry.value, name.place, what, &KEYS) else {
+        return upstream;
+    };
+
+    let url_node = fields.required(reader, "url");
+    if let Some(node) = url_node {
+        upstream.url = base_url(reader, node);
+    }
+    if let Some(node) = fields.get("protocol") {
+        upstream.protocols = protocols(reader, node);
+    }
+    upstream.provider = match fields.get("provider") {
+        Some(node) => written_provider(reader, node),
+        None => provider::of_host(&upstream.url.host).map(Into::into),
+    };
+    requests(reader, &fields, &mut upstream);
+    if let Some(node) = fields.get("http") {
+        upstream.http = reader
+            .one_of(node, "`http`", &HTTP_VERSIONS)
+            .unwrap_or(HttpVersions::Auto);
+    }
+    if let Some((node, at)) = fields.section("tls") {
+        upstream.tls = tls::tls(reader, node, at, &upstream.url);
+    }
+    if let Some((node, at)) = fields.section("timeouts") {
+        upstream.timeouts = policy::timeouts(reader, node, at, policy.timeouts);
+    }
+    if let Some((node, at)) = fields.section("cooldown") {
+        upstream.cooldown = policy::cooldown(reader, node, at);
+    }
+    if let Some(node) = fields.get("prefill") {
+        upstream.prefill = reader.value(node, "`prefill`", quantity::boolean).unwrap_or(false);
+    }
+    upstream.max_inflight = fields.get("max_inflight").and_then(|node| {
+        reader.value(node, "`max_inflight`", |text| {
+            quantity::integer(text, &(1..=INFLIGHT_MAX))
+        })
+    });
+    if let Some(node) = url_node {
+        warn_of_open_key(reader, &upstream, node);
+    }
+    upstream
+}
+
+/// What each request to it carries.
+fn requests(reader: &mut Reader<'_>, fields: &Fields<'_>, upstream: &mut Upstream) {
+    if let Some((node, at)) = fields.section("key") {
+        upstream.key = secret::key(reader, node, at);
+    }
+    upstream.key_header = fields
+        .get("key_header")
+        .and_then(|node| reader.value(node, "`key_header`", headers::header_name));
+    if let Some((node, at)) = fields.section("headers") {
+        upstream.headers = headers::added(reader, node, at);
+    }
+    if let Some((node, at)) = fields.section("remove_headers") {
+        upstream.remove_headers = headers::removed(reader, node, at);
+    }
+    if let Some((node, at)) = fields.section("query") {
+        upstream.query = headers::query(reader, node, at);
+    }
+}
+
+/// An upstream for which nothing is written.
+fn blank(name: &str) -> Upstream {
+    Upstream {
+        name: name.into(),
+        url: BaseUrl::placeholder(),
+        protocols: vec![Protocol::OpenAi],
+        provider: None,
+        key: Key::None,
+        key_header: None,
+        headers: Vec::new(),
+        remove_headers: Vec::new(),
+        query: Vec::new(),
+        http: HttpVersions::Auto,
+        tls: UpstreamTls::default(),
+        timeouts: TimeoutOverrides::default(),
+        cooldown: CooldownOverrides::default(),
+        prefill: false,
+        max_inflight: None,
+    }
+}
+
+/// `[a-z0-9][a-z0-9_-]*`, at most 64 of them: the name becomes a header's value and a metric's label.
+fn is_name(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.len() <= 64
+        && name.bytes().next().is_some_and(letter)
+        && name.bytes().all(|byte| letter(byte) || matches!(byte, b'_' | b'-'))
+}
+
+fn base_url(reader: &mut Reader<'_>, node: &Node) -> BaseUrl {
+    let has_user = node.text().is_some_and(|text| text.contains('@'));
+    let Some(text) = reader.text(node, "`url`") else {
+        return BaseUrl::placeholder();
+    };
+    match url::parse(&text.value) {
+        Ok(url) => url,
+        Err(_) if text.origin == Origin::StandIn => BaseUrl::placeholder(),
+        Err(complaint) if has_user => {
+            let message = format!("this URL {}", complaint.reason);
+            reader.report(Diagnostic {
+                help: complaint.help,
+                ..Diagnostic::error(complaint.code, text.place, message)
+            });
+            BaseUrl::placeholder()
+        }
+        Err(complaint) => {
+            reader.complain(&text, complaint);
+            BaseUrl::placeholder()
+        }
+    }
+}
+
+fn protocols(reader: &mut Reader<'_>, node: &Node) -> Vec<Protocol> {
+    let Value::Sequence(items) = &node.value else {
+        return reader.one_of(node, "`protocol`", &PROTOCOLS).into_iter().collect();
+    };
+    if items.is_empty() {
+        reader.error("empty", node.place, "`protocol` names no protocol");
+    }
+    let mut protocols = Vec::new();
+    for item in items {
+        match reader.one_of(item, "`protocol`", &PROTOCOLS) {
+            Some(protocol) if protocols.contains(&protocol) => {
+                reader.error(
+                    "duplicate-value",
+                    item.place,
+                    format!("{} is there twice", quote(item.text().unwrap_or_default())),
+                );
+            }
+            Some(protocol) => protocols.push(protocol),
+            None => {}
+        }
+    }
+    protocols
+}
+
+fn written_provider(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
+    let text = reader.text(node, "`provider`")?;
+    let known = provider::names();
+    if !known.contains(&text.value.as_str()) && text.origin != Origin::StandIn {
+        let message = format!("no rule holds for a provider {}", quote(text.written));
+        let warning = Diagnostic::warning("unknown-provider", text.place, message);
+        let help = nearest(&text.value, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        reader.report(Diagnostic { help, ..warning });
+    }
+    Some(text.value.into())
+}
+
+fn warn_of_open_key(reader: &mut Reader<'_>, upstream: &Upstream, url: &Node) {
+    let whose = match upstream.key {
+        Key::None => return,
+        Key::Passthrough => "the client's key",
+        Key::Secret(_) => "the key",
+    };
+    if !upstream.url.https && !upstream.url.is_loopback() {
+        let message = format!("{whose} is sent over plain http, where anyone on the way can read it");
+        reader.report(Diagnostic::warning("key-over-http", url.place, message).help("use `https://`"));
+    }
+}
