@@ -6,3 +6,4 @@ pub mod body;
 pub mod classify;
 pub mod config;
 pub mod protocol;
+pub mod telemetry;

@@ -1,0 +1,97 @@
+//! The names of the log's fields, here and nowhere else: what an operator searches for must not drift.
+//! In text and JSON they are written as they stand; in the journal [`journal_name`] gives the name.
+
+/// The request's id, as in `x-gateway-request-id`.
+pub const ID: &str = "id";
+/// The client's address, or `unix`.
+pub const CLIENT: &str = "client";
+pub const METHOD: &str = "method";
+/// Without the query, which may carry a key.
+pub const PATH: &str = "path";
+/// `HTTP/1.1` or `HTTP/2`.
+pub const HTTP: &str = "http";
+/// `openai` or `anthropic`.
+pub const PROTOCOL: &str = "protocol";
+/// The model that the client asked for.
+pub const MODEL: &str = "model";
+/// The route that matched it.
+pub const ROUTE: &str = "route";
+/// Upstream and model there: `openrouter/openai/gpt-4o`.
+pub const TARGET: &str = "target";
+pub const STATUS: &str = "status";
+/// How many attempts were made.
+pub const ATTEMPTS: &str = "attempts";
+/// The number of this attempt in its request, from 1.
+pub const ATTEMPT: &str = "attempt";
+/// As in `x-gateway-attempts`.
+pub const LEDGER: &str = "ledger";
+/// From receiving the request (or beginning the attempt) to its end.
+pub const MS: &str = "ms";
+/// From receiving the request to the first byte of the response for the client.
+pub const FIRST_BYTE_MS: &str = "first_byte_ms";
+/// Bytes of the request's body.
+pub const BYTES_IN: &str = "bytes_in";
+/// Bytes of the response's body.
+pub const BYTES_OUT: &str = "bytes_out";
+pub const STREAM: &str = "stream";
+pub const OUTCOME: &str = "outcome";
+pub const CLASS: &str = "class";
+pub const ACTION: &str = "action";
+/// The upstream's own `x-request-id` or `request-id`.
+pub const UPSTREAM_REQUEST_ID: &str = "upstream_request_id";
+/// The clock that ran out, by its name in the configuration.
+pub const CLOCK: &str = "clock";
+/// Why no answer came: `could not connect: ConnectRefused: …`.
+pub const REASON: &str = "reason";
+/// The rule that told the class from the answer.
+pub const RULE: &str = "rule";
+
+/// How long a cooldown takes.
+pub const SECONDS: &str = "seconds";
+
+/// journald takes names of at most 64 bytes.
+const JOURNAL_NAME_BYTES_MAX: usize = 64;
+
+/// Writes the journal's name of a field: `model` is `SWITCHBACK_MODEL`, `id` is `SWITCHBACK_REQUEST_ID`.
+/// Names there are `[A-Z0-9_]` (systemd.journal-fields(7)).
+pub(super) fn journal_name(out: &mut Vec<u8>, name: &str) {
+    let name = if name == ID { "REQUEST_ID" } else { name };
+    let start = out.len();
+    out.extend_from_slice(b"SWITCHBACK_");
+    out.extend(name.bytes().map(|byte| {
+        if byte.is_ascii_alphanumeric() {
+            byte.to_ascii_uppercase()
+        } else {
+            b'_'
+        }
+    }));
+    out.truncate(start + JOURNAL_NAME_BYTES_MAX);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> String {
+        let mut out = b"before".to_vec();
+        journal_name(&mut out, name);
+        String::from_utf8(out)
+            .unwrap()
+            .strip_prefix("before")
+            .unwrap()
+            .to_owned()
+    }
+
+    #[test]
+    fn journal_names_are_what_operators_search_for() {
+        assert_eq!(named(ID), "SWITCHBACK_REQUEST_ID");
+        assert_eq!(named(MODEL), "SWITCHBACK_MODEL");
+        assert_eq!(named(UPSTREAM_REQUEST_ID), "SWITCHBACK_UPSTREAM_REQUEST_ID");
+    }
+
+    #[test]
+    fn journal_names_are_always_valid() {
+        assert_eq!(named("a-b.ü\n="), "SWITCHBACK_A_B_____");
+        assert_eq!(named(&"x".repeat(100)).len(), JOURNAL_NAME_BYTES_MAX);
+    }
+}
