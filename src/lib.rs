@@ -6,4 +6,6 @@ pub mod body;
 pub mod classify;
 pub mod config;
 pub mod protocol;
+pub mod routing;
 pub mod telemetry;
+pub mod upstream;

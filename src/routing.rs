@@ -1,0 +1,21 @@
+//! Model name → ordered targets: the configuration compiled into an immutable table, the plan of one request, and its
+//! course: what follows a failure, and what the client gets in the end.
+
+pub mod course;
+pub mod glob;
+pub mod last_resort;
+pub mod ledger;
+pub mod left_out;
+pub mod plan;
+pub mod table;
+pub mod unroutable;
+
+pub use course::{Cause, Course, Next, Outcome, Turn};
+pub use last_resort::LastResort;
+pub use ledger::{Entry, Ledger};
+pub use left_out::LeftOut;
+pub use plan::{Plan, Step, pinned_plan, plan};
+pub use table::{Route, RouteTable, Target};
+
+#[cfg(test)]
+mod tests;

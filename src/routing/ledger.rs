@@ -1,0 +1,170 @@
+//! The ledger: what was tried for a request, in order. It becomes `x-gateway-attempts` and the log's `ledger`.
+
+use std::sync::{Arc, OnceLock};
+
+use sfv::{KeyRef, ListSerializer, StringRef, TokenRef};
+
+use super::left_out::LeftOut;
+use crate::classify::Class;
+use crate::protocol::errors::{GatewayError, Tried};
+
+#[derive(Default)]
+pub struct Ledger {
+    entries: Vec<Entry>,
+    /// What [`Self::to_header`] gives, until the next entry: the client's header and the log both want it.
+    rendered: OnceLock<String>,
+}
+
+pub struct Entry {
+    /// `upstream/model`.
+    pub target: Arc<str>,
+    /// Of its answer, if it gave one.
+    pub status: Option<u16>,
+    /// `None`: this one served.
+    pub class: Option<Class>,
+    /// The clock that ran out, by its name in the configuration.
+    pub clock: Option<&'static str>,
+    pub ms: u64,
+}
+
+impl Entry {
+    /// No attempt was made, because the upstream has its `max_inflight` requests.
+    pub fn saturated(target: Arc<str>) -> Self {
+        Self {
+            target,
+            status: None,
+            class: Some(Class::Saturated),
+            clock: None,
+            ms: 0,
+        }
+    }
+}
+
+impl Ledger {
+    pub fn push(&mut self, entry: Entry) {
+        self.rendered.take();
+        self.entries.push(entry);
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many attempts were made: a full upstream was not asked.
+    pub fn attempts(&self) -> u32 {
+        let made = self
+            .entries
+            .iter()
+            .filter(|entry| entry.class != Some(Class::Saturated));
+        u32::try_from(made.count()).unwrap_or(u32::MAX)
+    }
+
+    /// For people: `openai/gpt-4o: timeout (headers clock) after 30000 ms; …`.
+    fn in_words(&self) -> String {
+        let words = self.entries.iter().map(|entry| {
+            if entry.class == Some(Class::Saturated) {
+                return format!("{}: saturated (`max_inflight`)", entry.target);
+            }
+            let class = entry.class.map_or("served", Class::name);
+            let clock = entry.clock.map(|clock| format!(" ({clock} clock)")).unwrap_or_default();
+            format!("{}: {class}{clock} after {} ms", entry.target, entry.ms)
+        });
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The gateway's own answer where no upstream gave one: 504 if the last attempt ended by a clock, 503 if all upstreams
+    /// were full, else 502, and for each attempt the target, the class and the time.
+    pub fn account(&self, left_out: &LeftOut) -> GatewayError {
+        let timed_out = self
+            .entries
+            .last()
+            .is_some_and(|entry| entry.clock.is_some() || entry.class == Some(Class::Timeout));
+        let full = !self.entries.is_empty() && self.entries.iter().all(|entry| entry.class == Some(Class::Saturated));
+        let (status, code) = if timed_out {
+            (504, "upstream_timeout")
+        } else if full {
+            (503, "upstream_saturated")
+        } else {
+            (502, "upstream_unavailable")
+        };
+        let message = match self.entries.len() {
+            0 => "the gateway failed before any upstream was asked; its log has the request id".to_owned(),
+            _ => format!("no upstream answered: {}{}", self.in_words(), left_out.in_words),
+        };
+        let tried = self.entries.iter().map(|entry| Tried {
+            target: entry.target.to_string(),
+            class: entry.class.map_or("none", Class::name),
+            status: entry.status,
+            ms: entry.ms,
+        });
+        GatewayError::new(status, code, message).with_attempts(tried.collect())
+    }
+
+    /// An RFC 9651 list of strings with parameters; empty if nothing was tried.
+    pub fn to_header(&self) -> &str {
+        self.rendered.get_or_init(|| self.render())
+    }
+
+    fn render(&self) -> String {
+        let mut list = ListSerializer::new();
+        for entry in &self.entries {
+            let target = printable(&entry.target);
+            let mut item = list.bare_item(StringRef::from_str(&target).expect("made printable"));
+            if let Some(status) = entry.status {
+                item = item.parameter(key("status"), status);
+            }
+            if let Some(class) = entry.class {
+                item = item.parameter(
+                    key("class"),
+                    TokenRef::from_str(class.name()).expect("class names are tokens"),
+                );
+            }
+            if let Some(clock) = entry.clock {
+                item = item.parameter(key("clock"), TokenRef::from_str(clock).expect("clock names are tokens"));
+            }
+            item.parameter(key("ms"), sfv::Integer::try_from(entry.ms).unwrap_or(sfv::Integer::MAX));
+        }
+        list.finish().unwrap_or_default()
+    }
+}
+
+fn key(name: &'static str) -> &'static KeyRef {
+    KeyRef::from_str(name).expect("a lower-case name")
+}
+
+/// Structured strings are ASCII only (RFC 9651 §3.3.3); other bytes are percent-encoded.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            0x20..=0x7e => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_a_structured_list() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.to_header(), "");
+        let entry = |target: &str, status, class, clock| Entry {
+            target: target.into(),
+            status,
+            class,
+            clock,
+            ms: 182,
+        };
+        ledger.push(entry("openai/gpt-4o", Some(429), Some(Class::RateLimited), None));
+        ledger.push(entry("local/\"ü\\", None, Some(Class::Timeout), Some("headers")));
+        ledger.push(entry("b/c", Some(200), None, None));
+        assert_eq!(
+            ledger.to_header(),
+            r#""openai/gpt-4o";status=429;class=rate_limited;ms=182, "local/\"%C3%BC\\";class=timeout;clock=headers;ms=182, "b/c";status=200;ms=182"#
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! The plan of one request: its route's targets in the order in which they will be tried.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::table::{Route, Target};
+use crate::protocol::Protocol;
+use crate::upstream::registry::SharedHealth;
+use crate::upstream::{Admission, Refused, Standing};
+
+/// The ordered targets of one request. An attempt is made for each until one answers, some more than once.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    /// Left out, because they cool down.
+    pub resting: Vec<Step>,
+    /// All cool down, and are tried all the same: asking beats refusing.
+    pub anyway: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub target: Arc<Target>,
+    /// The name to put into the body; `None` where the requested one stays.
+    pub model: Option<Arc<str>>,
+    health: Arc<SharedHealth>,
+}
+
+impl Step {
+    fn new(target: &Arc<Target>, requested: &str, now: Instant) -> Self {
+        let model = target.model_for(requested);
+        Self {
+            health: target.health_of(model.as_deref().unwrap_or(requested), now),
+            target: Arc::clone(target),
+            model,
+        }
+    }
+
+    /// As ledger and logs name the target.
+    pub fn name(&self, requested: Option<&str>) -> Arc<str> {
+        self.target.name(self.model.as_deref().or(requested))
+    }
+
+    /// How the target stands: as its upstream does, or the model there, whichever is worse.
+    pub fn standing(&self, now: Instant) -> Standing {
+        let upstream = self.target.upstream.registry.own().standing(now);
+        upstream.max(self.health.standing(now))
+    }
+
+    /// Leave to make an attempt.
+    ///
+    /// # Errors
+    /// Where none must be made: see [`Admission::ask`].
+    pub fn admit(&self, anyway: bool, now: Instant) -> Result<Admission, Refused> {
+        Admission::ask(&self.target.upstream, &self.health, anyway, now)
+    }
+}
+
+impl Plan {
+    /// How long until the first of those that were left out is used again.
+    pub fn soonest_return(&self, now: Instant) -> Option<Duration> {
+        self.resting.iter().map(|step| step.standing(now).remaining(now)).min()
+    }
+}
+
+/// Orders `route` for a request in `protocol` for `requested`, as its targets stand `now`. Pure: `draw(n)` gives a number
+/// below `n`.
+///
+/// Targets that do not speak the protocol are passed over; a plan without steps means that none does. Those that cool
+/// down are left out, unless all do: then the one that ends soonest comes first.
+pub fn plan(
+    route: &Route,
+    requested: &str,
+    protocol: Protocol,
+    now: Instant,
+    mut draw: impl FnMut(u32) -> u32,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut resting = Vec::new();
+    // What is left of a group, with its weights.
+    let mut usable = Vec::new();
+    for group in &route.groups {
+        for (target, weight) in group.members().filter(|(target, _)| target.upstream.speaks(protocol)) {
+            let step = Step::new(target, requested, now);
+            match step.standing(now) {
+                standing if standing.is_skipped() => resting.push((standing, step)),
+                _ => usable.push((step, weight)),
+            }
+        }
+        draw_first(&mut usable, &mut draw);
+        plan.steps.extend(usable.drain(..).map(|(step, _)| step));
+    }
+    plan.anyway = plan.steps.is_empty();
+    if plan.anyway {
+        resting.sort_by_key(|(standing, _)| *standing);
+    }
+    let resting = resting.into_iter().map(|(_, step)| step);
+    match plan.anyway {
+        true => plan.steps.extend(resting),
+        false => plan.resting.extend(resting),
+    }
+    plan
+}
+
+/// The plan of a request that is bound to one account's state: the first target of `route` that speaks `protocol`, in
+/// the order of the file, however it stands, and no other. Nothing is drawn, so that related requests meet at the same
+/// upstream.
+pub fn pinned_plan(route: &Route, requested: &str, protocol: Protocol, now: Instant) -> Plan {
+    let first = route.targets().find(|target| target.upstream.speaks(protocol));
+    Plan {
+        steps: first
+            .map(|target| Step::new(target, requested, now))
+            .into_iter()
+            .collect(),
+        resting: Vec::new(),
+        anyway: true,
+    }
+}
+
+/// Puts one that is drawn by weight first; the others stay in the order of the file.
+fn draw_first(equals: &mut [(Step, u32)], draw: &mut impl FnMut(u32) -> u32) {
+    if equals.len() < 2 {
+        return;
+    }
+    let total = equals.iter().fold(0u32, |sum, (_, weight)| sum.saturating_add(*weight));
+    let mut left = draw(total.max(1));
+    let first = equals.iter().position(|(_, weight)| {
+        let hit = left < *weight;
+        left = left.saturating_sub(*weight);
+        hit
+    });
+    equals[..=first.unwrap_or_default()].rotate_right(1);
+}

@@ -1,0 +1,293 @@
+//! The route table: what the configuration says, in the shape in which requests ask for it. Never changed once built.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::glob;
+use crate::classify::{Action, Class};
+use crate::config::{self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts};
+use crate::protocol::Protocol;
+use crate::upstream::Upstream;
+use crate::upstream::registry::SharedHealth;
+
+/// How many names an "unknown model" error suggests.
+const SUGGESTIONS_MAX: usize = 3;
+
+#[derive(Debug)]
+pub struct RouteTable {
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// For requests that carry no model.
+    pub passthrough: Option<Arc<Route>>,
+    exact: HashMap<Arc<str>, Arc<Route>>,
+    /// Most literal characters first; ties in the order of the file.
+    globs: Vec<Arc<Route>>,
+    /// In the order of the file.
+    names: Vec<Arc<str>>,
+}
+
+#[derive(Debug)]
+pub struct Route {
+    pub name: Arc<str>,
+    pub groups: Vec<Group>,
+    pub retry: Retry,
+    pub timeouts: Timeouts,
+    pub exhausted: Exhausted,
+    on: Vec<(OnKey, Action)>,
+}
+
+/// One place in a chain: a single target, or equals of which one is drawn first.
+#[derive(Debug)]
+pub enum Group {
+    One(Arc<Target>),
+    /// With weights ≥ 1.
+    Spread(Vec<(Arc<Target>, u32)>),
+}
+
+impl Group {
+    /// With their weights, in the order of the file.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&Arc<Target>, u32)> {
+        let (one, equals) = match self {
+            Self::One(target) => (Some((target, 1)), &[][..]),
+            Self::Spread(equals) => (None, &equals[..]),
+        };
+        one.into_iter()
+            .chain(equals.iter().map(|(target, weight)| (target, *weight)))
+    }
+}
+
+/// An upstream and the model's name there.
+#[derive(Debug)]
+pub struct Target {
+    pub upstream: Arc<Upstream>,
+    /// `None`: the requested name. `*` stands for it.
+    pub model: Option<Arc<str>>,
+    pub timeouts: Timeouts,
+    pub cooldown: Cooldown,
+    /// `None`: of a model that only the request names.
+    health: Option<Arc<SharedHealth>>,
+}
+
+impl RouteTable {
+    /// `previous`: the table before a reload. Upstreams and targets that are still there keep their health.
+    pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
+        let before = |name: &str| previous.and_then(|table| table.upstreams.iter().find(|known| &*known.name == name));
+        let known = config.upstreams.iter().map(|from| before(&from.name).map(Arc::as_ref));
+        let known: Vec<Option<&Upstream>> = known.collect();
+        let upstreams: Vec<_> = std::iter::zip(&config.upstreams, &known)
+            .enumerate()
+            .map(|(index, (from, previous))| Arc::new(Upstream::compile(index, from, *previous)))
+            .collect();
+        let compiler = Compiler {
+            config,
+            upstreams: &upstreams,
+            previous: &known,
+        };
+        let mut exact = HashMap::new();
+        let mut globs = Vec::new();
+        for route in &config.routes {
+            let compiled = Arc::new(compiler.route(route));
+            if route.name.contains('*') {
+                globs.push(compiled);
+            } else {
+                exact.insert(Arc::clone(&route.name), compiled);
+            }
+        }
+        globs.sort_by_key(|route| std::cmp::Reverse(glob::literal_chars(&route.name)));
+        let passthrough = config
+            .server
+            .passthrough
+            .map(|index| Arc::new(compiler.passthrough(index)));
+        let names = config.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        Self {
+            exact,
+            globs,
+            names,
+            passthrough,
+            upstreams,
+        }
+    }
+
+    /// The route of a model: the exact name, then the glob with most literal characters.
+    pub fn route(&self, model: &str) -> Option<&Arc<Route>> {
+        self.exact
+            .get(model)
+            .or_else(|| self.globs.iter().find(|route| glob::matches(&route.name, model)))
+    }
+
+    /// The names that a client can ask for as they are: those without `*`, in the order of the file.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(AsRef::as_ref).filter(|name| !name.contains('*'))
+    }
+
+    /// A model that can be asked for in `protocol`, and the name of an upstream that serves it.
+    pub fn target_speaking(&self, protocol: Protocol) -> Option<(Arc<str>, Arc<str>)> {
+        let routes = self.names.iter().filter_map(|name| Some((name, self.route(name)?)));
+        routes
+            .flat_map(|(name, route)| route.targets().map(move |target| (name, &target.upstream)))
+            .find(|(_, upstream)| upstream.speaks(protocol))
+            .map(|(name, upstream)| (Arc::clone(name), Arc::clone(&upstream.name)))
+    }
+
+    /// The configured names closest to one that is unknown, best first.
+    pub fn closest(&self, model: &str) -> Vec<&str> {
+        // Bounded: the distance is quadratic in the lengths.
+        let model: String = model.chars().take(128).collect();
+        let mut scored: Vec<_> = self.models().map(|name| (distance(&model, name), name)).collect();
+        scored.sort_by_key(|&(distance, _)| distance);
+        scored.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
+    }
+}
+
+impl Route {
+    /// What the route does about a failure: its own `on` for the status, then for the class, then the default.
+    pub fn action(&self, class: Class, status: Option<u16>) -> Action {
+        let find = |key| self.on.iter().find(|(on, _)| *on == key).map(|&(_, action)| action);
+        status
+            .and_then(|status| find(OnKey::Status(status)))
+            .or_else(|| find(OnKey::Class(class)))
+            .unwrap_or_else(|| class.default_action())
+    }
+
+    /// What is written about failures, the first entry for a key winning.
+    pub fn on(&self) -> &[(OnKey, Action)] {
+        &self.on
+    }
+
+    /// Every target, in the order of the file.
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.groups.iter().flat_map(Group::members).map(|(target, _)| target)
+    }
+}
+
+impl Target {
+    /// `upstream/model` for the model's name there, or `upstream` where a request carries no model.
+    pub fn name(&self, model: Option<&str>) -> Arc<str> {
+        match model {
+            Some(model) => format!("{}/{model}", self.upstream.name).into(),
+            None => Arc::clone(&self.upstream.name),
+        }
+    }
+
+    /// The model's name at the upstream, for a requested name; `None` where it is the requested one.
+    pub fn model_for(&self, requested: &str) -> Option<Arc<str>> {
+        let model = self.model.as_ref()?;
+        let resolved: Arc<str> = if model.contains('*') {
+            model.replace('*', requested).into()
+        } else {
+            Arc::clone(model)
+        };
+        (&*resolved != requested).then_some(resolved)
+    }
+
+    /// The health of the model that this target is asked for.
+    pub(super) fn health_of(&self, model: &str, now: Instant) -> Arc<SharedHealth> {
+        match &self.health {
+            Some(health) => Arc::clone(health),
+            None => self.upstream.registry.asked(model, now),
+        }
+    }
+}
+
+struct Compiler<'a> {
+    config: &'a Config,
+    upstreams: &'a [Arc<Upstream>],
+    /// For each of them, the one of its name before a reload.
+    previous: &'a [Option<&'a Upstream>],
+}
+
+impl Compiler<'_> {
+    fn route(&self, route: &config::Route) -> Route {
+        let policy = &self.config.policy;
+        let mut groups = Vec::new();
+        self.append_groups(route, &route.name, &mut groups);
+        Route {
+            name: Arc::clone(&route.name),
+            groups,
+            retry: policy.retry.with(&route.overrides.retry),
+            timeouts: policy.timeouts.with(&route.overrides.timeouts),
+            exhausted: route.overrides.exhausted.unwrap_or(policy.exhausted),
+            // The route's own come first, so they are found first.
+            on: route.overrides.on.iter().chain(&policy.on).copied().collect(),
+        }
+    }
+
+    /// A `{ route: NAME }` is replaced by that route's chain, whose targets keep their own route's clocks and cooldowns.
+    /// The configuration has no circles. `requested`: the name of the route that is compiled.
+    fn append_groups(&self, route: &config::Route, requested: &Arc<str>, groups: &mut Vec<Group>) {
+        let compile = |one| self.target(one, &route.overrides, requested);
+        for target in &route.targets {
+            match target {
+                config::Target::One(one) => groups.push(Group::One(compile(one))),
+                config::Target::Spread(equals) => groups.push(Group::Spread(
+                    equals.iter().map(|(one, weight)| (compile(one), *weight)).collect(),
+                )),
+                config::Target::Route(name) => {
+                    let other = self.config.routes.iter().find(|route| route.name == *name);
+                    let other = other.expect("a valid configuration names only routes it has");
+                    self.append_groups(other, requested, groups);
+                }
+            }
+        }
+    }
+
+    /// Clocks and cooldowns: the target's own win over its route's, those over its upstream's, those over the policy's.
+    fn target(&self, target: &config::UpstreamTarget, route: &PolicyOverrides, requested: &Arc<str>) -> Arc<Target> {
+        let (policy, upstream) = (&self.config.policy, &self.config.upstreams[target.upstream]);
+        let timeouts = policy.timeouts.with(&upstream.timeouts).with(&route.timeouts);
+        Arc::new(Target {
+            upstream: Arc::clone(&self.upstreams[target.upstream]),
+            model: target.model.clone(),
+            timeouts: timeouts.with(&target.timeouts),
+            cooldown: policy.cooldown.with(&upstream.cooldown).with(&route.cooldown),
+            health: self.health(target, requested),
+        })
+    }
+
+    /// Where the target's health is kept, if its model is known before a request names it.
+    fn health(&self, target: &config::UpstreamTarget, requested: &Arc<str>) -> Option<Arc<SharedHealth>> {
+        let upstream = &self.upstreams[target.upstream];
+        let previous = upstream.same(self.previous[target.upstream]);
+        let previous = previous.map(|previous| &previous.registry);
+        let model = match &target.model {
+            None => Arc::clone(requested),
+            Some(model) => model.replace('*', requested).into(),
+        };
+        if model.contains('*') {
+            upstream.registry.allow_any(previous);
+            return None;
+        }
+        Some(upstream.registry.name(&model, previous))
+    }
+
+    fn passthrough(&self, upstream: usize) -> Route {
+        let target = config::UpstreamTarget {
+            upstream,
+            model: None,
+            timeouts: TimeoutOverrides::default(),
+            prefill: None,
+        };
+        self.route(&config::Route {
+            name: Arc::from("passthrough"),
+            targets: vec![config::Target::One(target)],
+            overrides: config::PolicyOverrides::default(),
+        })
+    }
+}
+
+/// Levenshtein distance, in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &to) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,90 @@
+//! A provider's endpoint: who it is, what it speaks, what is put on a request to it, and how it has fared lately.
+
+pub mod admission;
+pub mod credential;
+pub mod health;
+pub mod outbound;
+pub mod path;
+pub mod registry;
+pub mod setback;
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::config::{self, BaseUrl, HttpVersions, UpstreamTls};
+use crate::protocol::Protocol;
+
+pub use admission::{Admission, Refused};
+pub use credential::Credential;
+pub use health::Standing;
+pub use registry::Registry;
+
+/// An upstream as requests see it: compiled once from the configuration, shared by every target on it.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its place in the snapshot's list of upstreams.
+    pub index: usize,
+    pub name: Arc<str>,
+    pub url: BaseUrl,
+    /// `url.authority` as a header value.
+    pub host: HeaderValue,
+    pub protocols: Vec<Protocol>,
+    pub provider: Option<Arc<str>>,
+    pub credential: Credential,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub remove_headers: Vec<HeaderName>,
+    /// `a=b&c=d`, percent-encoded; empty if there is none.
+    pub query: String,
+    pub http: HttpVersions,
+    pub tls: UpstreamTls,
+    pub max_inflight: Option<u32>,
+    pub registry: Registry,
+}
+
+impl Upstream {
+    /// `previous`: the upstream of this name before a reload, whose health is taken over if it is still the same.
+    pub fn compile(index: usize, from: &config::Upstream, previous: Option<&Self>) -> Self {
+        let mut upstream = Self {
+            index,
+            name: Arc::clone(&from.name),
+            host: HeaderValue::from_str(&from.url.authority).expect("a valid URL's authority is a valid header value"),
+            url: from.url.clone(),
+            protocols: from.protocols.clone(),
+            provider: from.provider.clone(),
+            credential: Credential::compile(from),
+            headers: from.headers.clone(),
+            remove_headers: from.remove_headers.clone(),
+            query: path::encode_query(&from.query),
+            http: from.http,
+            tls: from.tls.clone(),
+            max_inflight: from.max_inflight,
+            registry: Registry::default(),
+        };
+        if let Some(previous) = upstream.same(previous) {
+            upstream.registry = Registry::succeeding(&previous.registry);
+        }
+        upstream
+    }
+
+    /// `previous`, unless it is reached in another way or with another credential: then what was wrong with it may have
+    /// been put right.
+    pub fn same<'a>(&self, previous: Option<&'a Self>) -> Option<&'a Self> {
+        previous.filter(|previous| {
+            previous.name == self.name
+                && previous.url == self.url
+                && previous.credential == self.credential
+                && previous.headers == self.headers
+                && previous.query == self.query
+        })
+    }
+
+    /// A place among the requests to this upstream, of which there are at most `max_inflight`.
+    pub fn enter(&self) -> Option<registry::Slot> {
+        self.registry.enter(self.max_inflight)
+    }
+
+    pub fn speaks(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol)
+    }
+}

@@ -1,0 +1,237 @@
+//! The cooldown machine: whether a target or an upstream is used, left alone, or tried again. Pure: it is given `now`.
+//!
+//! ```text
+//! closed ──failures in a row, or one that opens at once──▶ open ──its time is over: one request tries──▶ half-open
+//!   ▲                                                       ▲                                                │
+//!   │                                                       └──────────failed: for twice as long────────────┤
+//!   └───────────────────────────────────────────────────────────────────────────────────────────succeeded───┘
+//! ```
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::setback::Setback;
+use crate::classify::Class;
+use crate::config::Cooldown;
+
+/// One cooldown machine. Those who use it, by [`Pass`]es, tell it how they fared.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: State,
+    /// Trials so far: numbers them.
+    trials: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Used. Counts what has failed in a row: before an answer began, and after.
+    Closed { failed: u32, broken: u32 },
+    /// Skipped until its rest is over; then the next request tries it.
+    Open(Rest),
+    /// One request tries it, the others still skip it.
+    HalfOpen { rest: Rest, trial: u64 },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failed: 0, broken: 0 }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    /// What began it.
+    class: Class,
+    since: Instant,
+    until: Instant,
+    /// What a failed trial doubles.
+    length: Duration,
+}
+
+/// Leave to make one attempt. It goes back to the machine that gave it.
+#[derive(Debug)]
+pub struct Pass {
+    granted: Instant,
+    /// This attempt is the one that tries whether the machine may close.
+    trial: Option<u64>,
+}
+
+impl Pass {
+    pub fn is_trial(&self) -> bool {
+        self.trial.is_some()
+    }
+}
+
+/// How things stand at a moment. From best to worst, and the later the end, the worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Used.
+    Closed,
+    /// The cooldown is over, and the next request will try.
+    Due,
+    /// Skipped while another request tries.
+    OnTrial { class: Class },
+    /// Skipped until then.
+    Open { until: Instant, class: Class },
+}
+
+impl Standing {
+    pub fn is_skipped(self) -> bool {
+        matches!(self, Self::OnTrial { .. } | Self::Open { .. })
+    }
+
+    /// How long it is skipped still; zero if it is not, or if nobody can tell.
+    pub fn remaining(self, now: Instant) -> Duration {
+        match self {
+            Self::Open { until, .. } => until.saturating_duration_since(now),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// What an operator should hear of, once each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Opened {
+        class: Class,
+        length: Duration,
+        /// It was open before, and a trial has failed.
+        again: bool,
+    },
+    Closed {
+        /// What it was open for.
+        class: Class,
+    },
+}
+
+impl Health {
+    pub fn standing(&self, now: Instant) -> Standing {
+        match &self.state {
+            State::Closed { .. } => Standing::Closed,
+            State::Open(rest) if now < rest.until => Standing::Open {
+                until: rest.until,
+                class: rest.class,
+            },
+            State::Open(_) => Standing::Due,
+            State::HalfOpen { rest, .. } => Standing::OnTrial { class: rest.class },
+        }
+    }
+
+    /// Whether it can be forgotten: nothing has failed lately, or what did was long enough ago.
+    pub fn is_forgettable(&self, now: Instant) -> bool {
+        matches!(self.state, State::Closed { failed: 0, broken: 0 }) || self.standing(now) == Standing::Due
+    }
+
+    /// Leave for an attempt, the trial if one is due. `None`: to be skipped.
+    pub fn admit(&mut self, now: Instant) -> Option<Pass> {
+        match &self.state {
+            State::Closed { .. } => Some(Pass {
+                granted: now,
+                trial: None,
+            }),
+            State::Open(rest) if now >= rest.until => {
+                self.trials += 1;
+                let trial = self.trials;
+                self.state = State::HalfOpen { rest: *rest, trial };
+                Some(Pass {
+                    granted: now,
+                    trial: Some(trial),
+                })
+            }
+            State::Open(_) | State::HalfOpen { .. } => None,
+        }
+    }
+
+    /// The same for an attempt that is made all the same, there being nobody else to ask.
+    pub fn admit_anyway(&mut self, now: Instant) -> Pass {
+        self.admit(now).unwrap_or(Pass {
+            granted: now,
+            trial: None,
+        })
+    }
+
+    /// An answer has begun. An attempt that is older than the cooldown says nothing about it.
+    pub fn answered(&mut self, pass: &Pass) -> Option<Change> {
+        match &mut self.state {
+            State::Closed { failed, .. } => {
+                *failed = 0;
+                None
+            }
+            State::HalfOpen { rest, trial } if pass.trial == Some(*trial) || pass.granted > rest.since => {
+                let class = rest.class;
+                self.close(class)
+            }
+            State::Open(rest) if pass.granted > rest.since => {
+                let class = rest.class;
+                self.close(class)
+            }
+            State::Open(_) | State::HalfOpen { .. } => None,
+        }
+    }
+
+    /// An answer that had begun has come to its end.
+    pub fn completed(&mut self) {
+        if let State::Closed { broken, .. } = &mut self.state {
+            *broken = 0;
+        }
+    }
+
+    /// The attempt has failed, for which this machine answers.
+    pub fn failed(&mut self, pass: &Pass, setback: &Setback, cooldown: &Cooldown, now: Instant) -> Option<Change> {
+        let at_once = setback.opens_at_once(cooldown);
+        let base = cooldown.base.min(cooldown.max);
+        let (length, again) = match &mut self.state {
+            State::Closed { failed, broken } => {
+                let count = if setback.after_commit() { broken } else { failed };
+                *count = count.saturating_add(1);
+                let enough = cooldown.after > 0 && *count >= cooldown.after;
+                (at_once.max(enough.then_some(base))?, false)
+            }
+            State::HalfOpen { rest, trial } if pass.trial == Some(*trial) => {
+                let doubled = rest.length.saturating_mul(2).min(cooldown.max);
+                (at_once.unwrap_or(base).max(doubled), true)
+            }
+            // Others that fail meanwhile do not decide the trial, unless they were told how long to stay away.
+            State::HalfOpen { .. } => (at_once?, true),
+            State::Open(rest) => {
+                if let Some(length) = at_once
+                    && now + length > rest.until
+                {
+                    rest.until = now + length;
+                    rest.length = length;
+                    rest.class = setback.class;
+                }
+                return None;
+            }
+        };
+        self.open(setback.class, length, again, now)
+    }
+
+    /// The attempt has told nothing: its trial, if it was one, is given back for the next request to make.
+    pub fn abandoned(&mut self, pass: &Pass) {
+        if let State::HalfOpen { rest, trial } = &self.state
+            && pass.trial == Some(*trial)
+        {
+            self.state = State::Open(*rest);
+        }
+    }
+
+    fn open(&mut self, class: Class, length: Duration, again: bool, now: Instant) -> Option<Change> {
+        self.state = State::Open(Rest {
+            class,
+            since: now,
+            until: now + length,
+            length,
+        });
+        Some(Change::Opened { class, length, again })
+    }
+
+    fn close(&mut self, class: Class) -> Option<Change> {
+        self.state = State::default();
+        Some(Change::Closed { class })
+    }
+}
+
+#[cfg(test)]
+mod tests;

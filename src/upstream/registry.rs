@@ -1,0 +1,128 @@
+//! What is remembered of an upstream: its health, that of its models, and how many requests it has in flight. A reload
+//! hands it on to the upstream of the same name.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use super::health::{Health, Standing};
+
+/// Models that only clients name, by way of a glob, and that are remembered at an upstream. Of one more nothing is known.
+const ASKED_MAX: usize = 1024;
+
+/// A [`Health`] that requests share. It is locked for a few instructions at a time.
+#[derive(Debug, Default)]
+pub struct SharedHealth(Mutex<Health>);
+
+impl SharedHealth {
+    pub fn standing(&self, now: Instant) -> Standing {
+        self.lock().standing(now)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Health> {
+        lock(&self.0)
+    }
+}
+
+/// Nothing panics while it holds one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug, Default)]
+pub struct Registry {
+    own: Arc<SharedHealth>,
+    inflight: Arc<AtomicU32>,
+    models: Mutex<Models>,
+}
+
+#[derive(Debug, Default)]
+struct Models {
+    /// Those that the configuration names.
+    named: HashMap<Arc<str>, Arc<SharedHealth>>,
+    /// Those that clients have asked for by way of a glob. At most [`ASKED_MAX`].
+    asked: HashMap<Arc<str>, Arc<SharedHealth>>,
+}
+
+impl Models {
+    fn get(&self, model: &str) -> Option<Arc<SharedHealth>> {
+        self.named.get(model).or_else(|| self.asked.get(model)).map(Arc::clone)
+    }
+}
+
+impl Registry {
+    /// That of an upstream which is still the same after a reload. Models are taken over as they are named.
+    pub(super) fn succeeding(previous: &Self) -> Self {
+        Self {
+            own: Arc::clone(&previous.own),
+            inflight: Arc::clone(&previous.inflight),
+            models: Mutex::default(),
+        }
+    }
+
+    /// The upstream's own health.
+    pub fn own(&self) -> &Arc<SharedHealth> {
+        &self.own
+    }
+
+    /// The health of a model that the configuration names, taken over from `previous` if it was known there.
+    pub(crate) fn name(&self, model: &Arc<str>, previous: Option<&Self>) -> Arc<SharedHealth> {
+        let known = previous.and_then(|previous| lock(&previous.models).get(model));
+        let mut models = lock(&self.models);
+        let health = models.named.entry(Arc::clone(model));
+        Arc::clone(health.or_insert_with(|| known.unwrap_or_default()))
+    }
+
+    /// Clients may ask for any model: what `previous` knows of such ones is taken over.
+    pub(crate) fn allow_any(&self, previous: Option<&Self>) {
+        if let Some(previous) = previous {
+            let known = lock(&previous.models).asked.clone();
+            lock(&self.models).asked.extend(known);
+        }
+    }
+
+    /// The health of a model that a client asks for by way of a glob.
+    pub fn asked(&self, model: &str, now: Instant) -> Arc<SharedHealth> {
+        let mut models = lock(&self.models);
+        if let Some(health) = models.get(model) {
+            return health;
+        }
+        let health = Arc::<SharedHealth>::default();
+        if models.asked.len() >= ASKED_MAX {
+            // What a request holds is still to be told how that fared.
+            models
+                .asked
+                .retain(|_, health| Arc::strong_count(health) > 1 || !health.lock().is_forgettable(now));
+        }
+        if models.asked.len() < ASKED_MAX {
+            models.asked.insert(Arc::from(model), Arc::clone(&health));
+        }
+        health
+    }
+
+    /// Requests in flight.
+    pub fn inflight(&self) -> u32 {
+        self.inflight.load(Ordering::Relaxed)
+    }
+
+    /// A place among the requests in flight; `None` if there are `max` already.
+    pub fn enter(&self, max: Option<u32>) -> Option<Slot> {
+        let one_more = |inflight: u32| max.is_none_or(|max| inflight < max).then(|| inflight.saturating_add(1));
+        self.inflight
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
+            .ok()
+            .map(|_| Slot(Arc::clone(&self.inflight)))
+    }
+}
+
+/// One request in flight, until it is dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<AtomicU32>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
