@@ -1,0 +1,160 @@
+//! A request's journey, one phase a file: intake → attempt → verdict → delivery → record.
+
+mod attempt;
+mod chain;
+mod context;
+mod delivery;
+mod headers;
+mod health;
+mod http10;
+mod intake;
+mod intent;
+mod reading;
+mod record;
+mod relay;
+mod reply;
+mod snapshot;
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_core::modules::http::HttpModules;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::transport::JudgingConnector;
+use http10::Http10;
+
+pub use context::{InFlight, RequestContext};
+pub use snapshot::Snapshot;
+
+/// The proxy logic that Pingora calls. Clones share the snapshot and the count of requests.
+#[derive(Clone)]
+pub struct Gateway {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    connector: JudgingConnector,
+    in_flight: InFlight,
+}
+
+impl Gateway {
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, connector: JudgingConnector, in_flight: InFlight) -> Self {
+        Self {
+            snapshot,
+            connector,
+            in_flight,
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> Self::CTX {
+        RequestContext::new(self.snapshot.load_full(), self.in_flight.enter())
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(Http10));
+    }
+
+    /// Intake: a local answer, or facts and a plan.
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
+        intake::take_in(session, ctx).await
+    }
+
+    /// The next attempt: waits out the backoff, picks the target, connects.
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        attempt::begin(session, ctx, &self.connector).await
+    }
+
+    /// What the target is sent.
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream_request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        attempt::address(upstream_request, ctx)
+    }
+
+    /// The verdict on an answer: deliver it, or try again.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        upstream_response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        verdict::on_answer(upstream_response, ctx)
+    }
+
+    /// The end of an answer.
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        if end_of_stream {
+            // Before the client knows, whose next request may then come.
+            health::ended(ctx, true);
+        }
+        Ok(None)
+    }
+
+    /// The verdict on an attempt that got no answer, or on an answer that broke off.
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        _session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Self::CTX,
+        _client_reused: bool,
+    ) -> Box<Error> {
+        verdict::on_error(error, ctx)
+    }
+
+    /// Only requests that are relayed as they come connect where Pingora sees it.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Self::CTX,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        verdict::on_error(error, ctx)
+    }
+
+    /// Exhausted, broken, or without a client.
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
+        delivery::conclude(session, error, ctx).await
+    }
+
+    /// The access-log line.
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
+        health::ended(ctx, error.is_none());
+        record::access(session, error, ctx);
+    }
+
+    /// Attempts and requests are logged once, by us, with the request id.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Self::CTX,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

@@ -1,0 +1,132 @@
+//! One attempt: its turn comes, a connection is there, its request is written.
+
+use std::sync::{Arc, Mutex};
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use tokio::time::{Instant, sleep};
+
+use super::chain::Begun;
+use super::context::{RequestContext, Stage};
+use super::{headers, verdict};
+use crate::routing::Next;
+use crate::transport::{Assignment, Clocks, Failure, JudgingConnector};
+
+/// Nobody is left who may be asked.
+const NOBODY_LEFT: ErrorType = ErrorType::Custom("NobodyLeft");
+
+/// Begins attempts until one has a connection: waits out the backoff, picks the target, connects.
+pub(super) async fn begin(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+) -> Result<Box<HttpPeer>> {
+    loop {
+        let chain = match &mut ctx.stage {
+            Stage::Trying(chain) => chain,
+            Stage::Relaying(_) => return begin_relay(ctx).await,
+            _ => return Error::e_explain(ErrorType::InternalError, "an attempt for a request that was answered"),
+        };
+        let wait = chain.wait;
+        if !wait.is_zero() {
+            with_client(session, sleep(wait)).await?;
+        }
+        let step = match chain.begin(Instant::now()) {
+            Begun::Running(step) => step,
+            Begun::Full(step) => {
+                verdict::enter_full(ctx, &step);
+                continue;
+            }
+            Begun::Nobody => {
+                return Error::e_explain(NOBODY_LEFT, "every upstream that is left is full or cooling down");
+            }
+        };
+        let target = &step.target;
+        let endpoint = &ctx.snapshot.endpoints[target.upstream.index];
+        let opening = connector.open(
+            endpoint,
+            chain.needs_fresh_connection(),
+            target.timeouts.connect,
+            chain.deadline,
+        );
+        match with_client(session, opening).await? {
+            Ok(connection) => {
+                chain.connected(connection);
+                return Ok(connector.peer());
+            }
+            Err(failure) => switch(ctx, failure)?,
+        }
+    }
+}
+
+async fn begin_relay(ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    let Stage::Relaying(relay) = &ctx.stage else {
+        return Error::e_explain(ErrorType::InternalError, "nothing to relay");
+    };
+    let upstream = &relay.step.target.upstream;
+    let Some(slot) = upstream.enter() else {
+        let step = relay.step.clone();
+        verdict::enter_full(ctx, &step);
+        return Error::e_explain(NOBODY_LEFT, "the upstream is full");
+    };
+    ctx.relay_slot = Some(slot);
+    relay
+        .peer(&ctx.snapshot.endpoints[upstream.index])
+        .await
+        .map_err(|failure| verdict::relay_failed(ctx, &failure))
+}
+
+/// Pingora watches the client while it waits for an upstream; here it is for us to do.
+async fn with_client<T>(session: &mut Session, work: impl Future<Output = T>) -> Result<T> {
+    tokio::pin!(work);
+    tokio::select! {
+        // What is there already, like a connection from the pool, costs no look at the client.
+        biased;
+        done = &mut work => Ok(done),
+        gone = session.read_body_or_idle(true) => match gone {
+            Err(error) => Err(error.into_down()),
+            Ok(_) => Ok(work.await),
+        },
+    }
+}
+
+/// No connection: on to what comes next, if anything does.
+fn switch(ctx: &mut RequestContext, failure: Failure) -> Result<()> {
+    match verdict::settle_failure(ctx, &failure) {
+        Next::Retry { .. } | Next::Fallback => Ok(()),
+        Next::Deliver | Next::Exhausted => Err(failure.into_error()),
+    }
+}
+
+/// Makes `header` what the attempt's target is sent.
+pub(super) fn address(header: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
+    if let Stage::Relaying(relay) = &ctx.stage {
+        return headers::to_upstream(header, &relay.step.target.upstream, ctx);
+    }
+    let Some((step, connection)) = ctx.stage.take_connection() else {
+        return Error::e_explain(ErrorType::InternalError, "a request without its attempt");
+    };
+    let Stage::Trying(chain) = &ctx.stage else {
+        return Ok(());
+    };
+    headers::to_upstream(header, &step.target.upstream, ctx)?;
+    let body = chain.body.outgoing(step.model.as_deref());
+    headers::frame_replayed(header, &body, ctx.asked.stream)?;
+    let timeouts = &step.target.timeouts;
+    header.extensions_mut().insert(Arc::new(Assignment {
+        connection: Mutex::new(Some(connection)),
+        body: body.segments,
+        clocks: Clocks {
+            headers: timeouts.headers,
+            first_token: timeouts.first_token,
+            idle: timeouts.idle,
+            deadline: chain.deadline,
+        },
+        kind: ctx.kind,
+        protocol: ctx.protocol,
+        request_id: ctx.id.header(),
+    }));
+    Ok(())
+}

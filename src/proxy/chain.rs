@@ -1,0 +1,185 @@
+//! One request that has not been answered yet: its course through the plan, and what is proxy's own of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pingora_http::ResponseHeader;
+use tokio::time::Instant;
+
+use crate::body::Replay;
+use crate::classify::Class;
+use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn};
+use crate::transport::{Connection, Evidence, Failure};
+use crate::upstream::Admission;
+use crate::upstream::health::Change;
+use crate::upstream::setback::Scope;
+
+/// A request that has not been answered yet.
+pub struct Chain {
+    pub body: Replay,
+    pub deadline: Instant,
+    /// Waited before the next attempt.
+    pub wait: Duration,
+    course: Course,
+    running: Option<Running>,
+    kept: LastResort<Kept>,
+}
+
+/// The attempt that runs now.
+pub struct Running {
+    pub step: Step,
+    pub began: Instant,
+    pub admission: Admission,
+    connection: Option<Connection>,
+}
+
+/// Whose turn it is.
+pub enum Begun {
+    /// An attempt at this step's target runs.
+    Running(Step),
+    /// The upstream of this step has its `max_inflight` requests; the next one's turn comes.
+    Full(Step),
+    /// Nobody is left to ask.
+    Nobody,
+}
+
+/// A failed attempt's answer, in case nothing better comes.
+pub struct Kept {
+    pub header: ResponseHeader,
+    pub body: Bytes,
+    /// Whether `body` is complete.
+    pub whole: bool,
+    pub step: Step,
+}
+
+impl Chain {
+    pub fn new(route: Arc<Route>, plan: Plan, body: Replay, deadline: Instant, client_retries: bool) -> Self {
+        Self {
+            body,
+            deadline,
+            wait: Duration::ZERO,
+            kept: LastResort::new(route.exhausted),
+            course: Course::new(route, plan, client_retries),
+            running: None,
+        }
+    }
+
+    /// Starts the attempt whose turn it is.
+    pub fn begin(&mut self, now: Instant) -> Begun {
+        self.wait = Duration::ZERO;
+        match self.course.begin(now) {
+            Turn::Begun(step, admission) => {
+                self.running = Some(Running {
+                    step: step.clone(),
+                    began: now,
+                    admission,
+                    connection: None,
+                });
+                Begun::Running(step)
+            }
+            Turn::Full(step) => Begun::Full(step),
+            Turn::Over => Begun::Nobody,
+        }
+    }
+
+    /// The running attempt must not take a connection from the pool.
+    pub fn needs_fresh_connection(&self) -> bool {
+        self.course.needs_fresh_connection()
+    }
+
+    pub fn running(&self) -> Option<&Running> {
+        self.running.as_ref()
+    }
+
+    /// The running attempt has got its connection.
+    pub fn connected(&mut self, connection: Connection) {
+        if let Some(running) = &mut self.running {
+            running.connection = Some(connection);
+        }
+    }
+
+    pub fn take_connection(&mut self) -> Option<Connection> {
+        self.running.as_mut()?.connection.take()
+    }
+
+    /// The running attempt, which is no longer the chain's: its answer goes to the client.
+    pub fn take_running(&mut self) -> Option<Running> {
+        self.running.take()
+    }
+
+    /// Tells those who answer for a failed attempt. What that changes, and for whom.
+    pub fn report(&self, outcome: &Outcome, now: Instant) -> Option<(Scope, Change)> {
+        let running = self.running.as_ref()?;
+        outcome.report(&running.step, &running.admission, now)
+    }
+
+    /// What to do about a failed attempt, once it was reported. `jitter` is drawn from [0, 1).
+    pub fn next(&self, outcome: &Outcome, now: Instant, jitter: f64) -> Next {
+        let left = self.deadline.saturating_duration_since(now);
+        self.course.next(outcome, now, left, jitter)
+    }
+
+    /// Moves on to what [`Self::next`] said. An answer that is delivered is still in flight, and still runs.
+    pub fn advance(&mut self, next: Next, cause: Cause) {
+        self.course.advance(next, cause);
+        match next {
+            Next::Retry { wait } => {
+                self.running = None;
+                self.wait = wait;
+            }
+            Next::Fallback => self.running = None,
+            Next::Deliver | Next::Exhausted => {}
+        }
+    }
+
+    /// Keeps a failed answer, if it is better than the one that is kept already.
+    pub fn keep(&mut self, header: &ResponseHeader, evidence: &Evidence, step: &Step) {
+        self.kept.offer(evidence.whole, || Kept {
+            header: header.clone(),
+            body: evidence.held.clone(),
+            whole: evidence.whole,
+            step: step.clone(),
+        });
+    }
+
+    /// Whether the client gets an earlier answer than the one that has just failed, nothing being left to try.
+    pub fn prefers_kept(&self) -> bool {
+        self.kept.is_preferred()
+    }
+
+    /// Whom a cooldown has kept out of this request for the model `requested`.
+    pub fn left_out(&self, requested: Option<&str>, now: Instant) -> LeftOut {
+        LeftOut::of(&self.course.plan, requested, now)
+    }
+
+    pub fn into_kept(mut self) -> Option<Kept> {
+        self.kept.take()
+    }
+}
+
+/// What it means that an attempt got no answer.
+pub(super) fn class_of(failure: &Failure) -> Class {
+    match failure {
+        Failure::Connect(_) | Failure::ConnectClock => Class::Connect,
+        Failure::Reset { .. } => Class::Reset,
+        Failure::Invalid(_) => Class::ServerError,
+        Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,
+        Failure::Broken(_) => Class::Broken,
+    }
+}
+
+impl From<&Failure> for Outcome {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            class: class_of(failure),
+            status: None,
+            retry_after: None,
+            cause: match failure {
+                Failure::Reset { reused: true } => Cause::StaleConnection,
+                Failure::Deadline => Cause::Deadline,
+                _ => Cause::Target,
+            },
+        }
+    }
+}

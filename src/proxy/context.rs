@@ -1,0 +1,178 @@
+//! One request's state, from intake to the access log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::HeaderValue;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::fmt::Hyphenated;
+
+use super::chain::Chain;
+use super::relay::Relay;
+use super::snapshot::Snapshot;
+use crate::protocol::{Protocol, StreamKind};
+use crate::routing::{Ledger, Step};
+use crate::transport::Connection;
+use crate::upstream::Admission;
+use crate::upstream::registry::Slot;
+
+pub struct RequestContext {
+    /// Held from intake to end: a reload never touches a running request.
+    pub snapshot: Arc<Snapshot>,
+    pub id: RequestId,
+    pub received: Instant,
+    pub protocol: Protocol,
+    pub kind: StreamKind,
+    pub stage: Stage,
+    /// Set at intake, for the log.
+    pub asked: Asked,
+    pub ledger: Ledger,
+    /// When the first byte was committed to the client.
+    pub committed: Option<Instant>,
+    /// Whose answer the client gets.
+    pub served_by: Option<Arc<str>>,
+    /// Every target failed.
+    pub exhausted: bool,
+    pub client_gone: bool,
+    /// Of the attempt whose answer the client gets, until that has ended.
+    pub serving: Option<Serving>,
+    /// Of a request that is relayed as it comes, until its answer has ended.
+    pub relay_slot: Option<Slot>,
+    _guard: InFlightGuard,
+}
+
+/// Where a request stands. Only a request that is still `Trying` has a chain, so nothing after commit can retry.
+pub enum Stage {
+    Intake,
+    Trying(Box<Chain>),
+    /// Relayed as it comes, to one upstream, without a second try.
+    Relaying(Relay),
+    /// An upstream's answer goes to the client.
+    Committed,
+    /// The gateway answered for itself.
+    Answered,
+}
+
+impl Stage {
+    /// The connection that the running attempt has opened, and where it leads.
+    pub(super) fn take_connection(&mut self) -> Option<(Step, Connection)> {
+        let Self::Trying(chain) = self else { return None };
+        let connection = chain.take_connection()?;
+        Some((chain.running()?.step.clone(), connection))
+    }
+}
+
+/// Who answers the client now.
+pub struct Serving {
+    pub step: Step,
+    pub admission: Admission,
+}
+
+/// What the client asked for.
+#[derive(Default)]
+pub struct Asked {
+    pub model: Option<Arc<str>>,
+    pub route: Option<Arc<str>>,
+    pub stream: bool,
+    pub bytes_in: usize,
+}
+
+/// A UUIDv7: sorts by time, also sent to the upstream and in every log line.
+#[derive(Clone, Copy)]
+pub struct RequestId([u8; Hyphenated::LENGTH]);
+
+impl RequestId {
+    fn new() -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        // A name, no secret: a fast generator does, and spares a system call.
+        let random = fastrand::u128(..).to_le_bytes();
+        let random = random.first_chunk().expect("16 bytes have 10");
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid();
+        id.hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hyphenated hexadecimal is ASCII")
+    }
+
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).expect("hyphenated hexadecimal is a header value")
+    }
+}
+
+impl Asked {
+    /// `upstream/model`, or `upstream` where the request carries no model.
+    pub fn target_name(&self, step: &Step) -> Arc<str> {
+        step.name(self.model.as_deref())
+    }
+}
+
+impl RequestContext {
+    pub fn new(snapshot: Arc<Snapshot>, guard: InFlightGuard) -> Self {
+        Self {
+            snapshot,
+            id: RequestId::new(),
+            received: Instant::now(),
+            protocol: Protocol::OpenAi,
+            kind: StreamKind::Other,
+            stage: Stage::Intake,
+            asked: Asked::default(),
+            ledger: Ledger::default(),
+            committed: None,
+            served_by: None,
+            exhausted: false,
+            client_gone: false,
+            serving: None,
+            relay_slot: None,
+            _guard: guard,
+        }
+    }
+}
+
+/// How many requests are running, and a way to wait until none is.
+#[derive(Clone, Default)]
+pub struct InFlight(Arc<Count>);
+
+#[derive(Default)]
+struct Count {
+    running: AtomicUsize,
+    idle: Notify,
+}
+
+/// One running request.
+pub struct InFlightGuard(Arc<Count>);
+
+impl InFlight {
+    pub fn enter(&self) -> InFlightGuard {
+        self.0.running.fetch_add(1, Ordering::AcqRel);
+        InFlightGuard(Arc::clone(&self.0))
+    }
+
+    pub fn running(&self) -> usize {
+        self.0.running.load(Ordering::Acquire)
+    }
+
+    /// Returns as soon as no request is running.
+    pub async fn idle(&self) {
+        loop {
+            let notified = self.0.idle.notified();
+            if self.running() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The end of a request that no live answer was delivered for, or whose answer broke off.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use pingora_core::{Error, Result};
+use pingora_proxy::{FailToProxy, Session};
+use tokio::time::{Instant, sleep};
+
+use super::chain::Kept;
+use super::context::{RequestContext, Stage};
+use super::headers::{self, Served};
+use super::intake::is_client_gone;
+use super::{reply, verdict};
+use crate::routing::LeftOut;
+
+/// How long an HTTP/2 connection is given to send a stream's error event.
+const LAST_EVENT: Duration = Duration::from_millis(50);
+
+/// Pingora has given up: the client gets the answer that was kept, or the gateway's own account of what was tried.
+pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+    // The connection closes: not every part of the request may have been read.
+    session.set_keepalive(None);
+    let written = match std::mem::replace(&mut ctx.stage, Stage::Answered) {
+        stage @ Stage::Committed => {
+            // What the client has got must not look complete.
+            ctx.stage = stage;
+            if session.is_http2() && !is_client_gone(error) {
+                // A reset drops what is queued before it: the error event gets its time to leave.
+                sleep(LAST_EVENT).await;
+            }
+            session.shutdown().await;
+            Ok(())
+        }
+        stage if is_client_gone(error) => {
+            ctx.client_gone = true;
+            if let Stage::Trying(chain) = &stage {
+                verdict::enter_abandoned(ctx, chain);
+            }
+            session.shutdown().await;
+            Ok(())
+        }
+        Stage::Trying(chain) => {
+            ctx.exhausted = true;
+            let left_out = chain.left_out(ctx.asked.model.as_deref(), Instant::now());
+            match chain.into_kept() {
+                Some(kept) => deliver(session, ctx, kept).await,
+                None => account(session, ctx, &left_out).await,
+            }
+        }
+        _ => account(session, ctx, &LeftOut::default()).await,
+    };
+    let error_code = session
+        .response_written()
+        .map_or(0, |response| response.status.as_u16());
+    ctx.client_gone |= written.is_err();
+    FailToProxy {
+        error_code,
+        can_reuse_downstream: false,
+    }
+}
+
+/// An earlier answer, whole. One that was cut while it was held is cut for the client too.
+async fn deliver(session: &mut Session, ctx: &mut RequestContext, kept: Kept) -> Result<()> {
+    let Kept {
+        mut header,
+        body,
+        whole,
+        step,
+    } = kept;
+    let upstream = &step.target.upstream;
+    let model = step.model.clone().or_else(|| ctx.asked.model.clone());
+    headers::to_client(
+        &mut header,
+        ctx,
+        &Served {
+            upstream: &upstream.name,
+            model: model.as_deref(),
+        },
+    )?;
+    headers::frame_kept(&mut header, whole.then_some(body.len()))?;
+    if whole {
+        return reply::send(session, header, body).await;
+    }
+    session.write_response_header(Box::new(header), false).await?;
+    session.write_response_body(Some(body), false).await?;
+    session.shutdown().await;
+    Ok(())
+}
+
+/// The gateway's own answer where no upstream gave one.
+async fn account(session: &mut Session, ctx: &mut RequestContext, left_out: &LeftOut) -> Result<()> {
+    let error = ctx.ledger.account(left_out);
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let body = error.body(ctx.protocol, ctx.id.as_str());
+    let mut header = reply::json_header(status)?;
+    if let Some(seconds) = left_out.retry_after_s() {
+        header.insert_header(RETRY_AFTER, seconds)?;
+        headers::discourage_long_wait(&mut header)?;
+    }
+    reply::answer(session, ctx, header, body).await
+}

@@ -1,0 +1,194 @@
+//! Headers of a request on its way to an upstream, and of an answer on its way back.
+
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use pingora_core::{ErrorType, OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::context::RequestContext;
+use crate::body::Outgoing;
+use crate::upstream::Upstream;
+use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};
+
+const UPSTREAM: &str = "x-gateway-upstream";
+const MODEL: &str = "x-gateway-model";
+const ATTEMPTS: &str = "x-gateway-attempts";
+const ERROR_ORIGIN: &str = "x-gateway-error-origin";
+const SHOULD_RETRY: &str = "x-should-retry";
+
+/// Several SDKs sleep through a longer `retry-after`, however long.
+const RETRY_AFTER_PATIENCE_S: f64 = 60.0;
+
+/// Connection-level headers besides those that `connection` names (RFC 9110 §7.6.1).
+static HOP_BY_HOP: [HeaderName; 8] = [
+    CONNECTION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    // For the gateway itself (RFC 9110 §11.7.1).
+    PROXY_AUTHORIZATION,
+];
+
+/// Who an error answer comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Origin {
+    Upstream,
+    Gateway,
+}
+
+/// Who served: `upstream` and the model's name there.
+pub(super) struct Served<'a> {
+    pub upstream: &'a str,
+    pub model: Option<&'a str>,
+}
+
+/// Turns the client's header into the one that `upstream` is sent: its address, its credential, its own headers.
+pub(super) fn to_upstream(header: &mut RequestHeader, upstream: &Upstream, ctx: &RequestContext) -> Result<()> {
+    let target = upstream.path_and_query(ctx.protocol, header.uri.path(), header.uri.query());
+    let uri = Uri::try_from(target).or_err(ErrorType::InvalidHTTPHeader, "path at the upstream")?;
+    header.set_uri(uri);
+    remove(header, |_, name| upstream.withholds(name));
+    header.insert_header(REQUEST_ID.clone(), ctx.id.header())?;
+    for (name, value) in upstream.own_headers(ctx.protocol) {
+        header.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
+/// A body that goes whole: what framed it on the way here goes, and its length is known. (What is relayed as it comes
+/// is framed by Pingora.)
+pub(super) fn frame_replayed(header: &mut RequestHeader, body: &Outgoing, stream: bool) -> Result<()> {
+    remove(header, |headers, name| {
+        *name == EXPECT || (*name == CONTENT_ENCODING && body.is_decoded) || is_hop_by_hop(headers, name)
+    });
+    // A request that has no body, and is of a kind that needs none, says nothing of it (RFC 9110 §8.6).
+    let expects_body = matches!(header.method, Method::POST | Method::PUT | Method::PATCH);
+    if expects_body || !body.segments.is_empty() {
+        header.insert_header(CONTENT_LENGTH, body.segments.len())?;
+    }
+    if stream {
+        let (name, value) = &UNCOMPRESSED;
+        header.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
+}
+
+fn remove(header: &mut RequestHeader, foreign: impl Fn(&HeaderMap, &HeaderName) -> bool) {
+    let names: Vec<_> = header
+        .headers
+        .keys()
+        .filter(|name| foreign(&header.headers, name))
+        .cloned()
+        .collect();
+    for name in &names {
+        header.remove_header(name);
+    }
+}
+
+/// Belongs to one connection: by its own nature, or because `connection` names it.
+fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let named = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut tokens = named.flat_map(|value| value.split(',')).map(str::trim);
+    HOP_BY_HOP.contains(name)
+        // What frames or addresses the message is not for `connection` to take away.
+        || (*name != HOST && *name != CONTENT_LENGTH && tokens.any(|token| token.eq_ignore_ascii_case(name.as_str())))
+}
+
+/// An answer that was held: its length is known, unless it was cut.
+pub(super) fn frame_kept(header: &mut ResponseHeader, body_bytes: Option<usize>) -> Result<()> {
+    match body_bytes {
+        Some(body_bytes) => header.insert_header(CONTENT_LENGTH, body_bytes),
+        None => {
+            header.remove_header(&CONTENT_LENGTH);
+            header.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))
+        }
+    }
+}
+
+/// Makes an upstream's answer the client's: connection-level headers go, ours come.
+pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, served: &Served<'_>) -> Result<()> {
+    if header.status == 101 {
+        // A switch of protocols lives on its connection-level headers.
+        return add_gateway_headers(header, ctx, Some(served), None);
+    }
+    let names: Vec<_> = header
+        .headers
+        .keys()
+        .filter(|name| is_hop_by_hop(&header.headers, name))
+        .cloned()
+        .collect();
+    for name in &names {
+        header.remove_header(name);
+    }
+    let is_error = header.status.as_u16() >= 400;
+    if is_error {
+        discourage_long_wait(header)?;
+    }
+    add_gateway_headers(header, ctx, Some(served), is_error.then_some(Origin::Upstream))
+}
+
+/// Keeps SDKs from sleeping through a long `retry-after`.
+pub(super) fn discourage_long_wait(header: &mut ResponseHeader) -> Result<()> {
+    if asks_for_long_wait(&header.headers) && !header.headers.contains_key(SHOULD_RETRY) {
+        header.insert_header(SHOULD_RETRY, HeaderValue::from_static("false"))?;
+    }
+    Ok(())
+}
+
+fn asks_for_long_wait(headers: &HeaderMap) -> bool {
+    crate::classify::hint::retry_after(headers, &[], std::time::SystemTime::now())
+        .is_some_and(|wait| wait.as_secs_f64() > RETRY_AFTER_PATIENCE_S)
+}
+
+/// The `x-gateway-*` headers (docs: behaviour, "headers on every response").
+pub(super) fn add_gateway_headers(
+    header: &mut ResponseHeader,
+    ctx: &RequestContext,
+    served: Option<&Served<'_>>,
+    error_origin: Option<Origin>,
+) -> Result<()> {
+    header.insert_header(REQUEST_ID.clone(), ctx.id.header())?;
+    if !ctx.snapshot.attempt_header {
+        return Ok(());
+    }
+    if let Some(served) = served {
+        header.insert_header(UPSTREAM, served.upstream)?;
+        // Names beyond ASCII go as UTF-8 (RFC 9110 §5.5: obs-text).
+        if let Some(model) = served
+            .model
+            .and_then(|model| HeaderValue::from_bytes(model.as_bytes()).ok())
+        {
+            header.insert_header(MODEL, model)?;
+        }
+    }
+    let ledger = ctx.ledger.to_header();
+    if !ledger.is_empty() {
+        header.insert_header(ATTEMPTS, ledger)?;
+    }
+    if let Some(origin) = error_origin {
+        header.insert_header(
+            ERROR_ORIGIN,
+            match origin {
+                Origin::Upstream => "upstream",
+                Origin::Gateway => "gateway",
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// The provider's own id of a request, for the attempt log.
+pub(super) fn upstream_request_id(headers: &HeaderMap) -> Option<&str> {
+    ["x-request-id", "request-id", "x-generation-id"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok())
+}

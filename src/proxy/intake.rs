@@ -1,0 +1,248 @@
+//! Intake: the request is read as far as routing needs, and planned or answered here.
+
+use std::sync::Arc;
+
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Method, StatusCode};
+use pingora_core::{Error, ErrorSource, Result};
+use pingora_proxy::Session;
+use tokio::time::Instant;
+
+use super::chain::Chain;
+use super::context::{RequestContext, Stage};
+use super::intent::{Intent, is_multipart};
+use super::reading;
+use super::relay::Relay;
+use super::reply::{self, Refusal};
+use crate::body::Replay;
+use crate::protocol::endpoint::{is_account_bound, names_model};
+use crate::protocol::{Protocol, StreamKind, models};
+use crate::routing::{Route, pinned_plan, plan};
+use crate::upstream::path::endpoint;
+
+/// The header section; nginx takes as much by default.
+const HEADERS_MAX_BYTES: usize = 32 * 1024;
+
+/// Answers the request (`Ok(true)`) or leaves it planned in the context (`Ok(false)`).
+pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+    session.set_read_timeout(Some(ctx.snapshot.client_timeout));
+    session.set_write_timeout(Some(ctx.snapshot.client_timeout));
+    // A client's next request may come before Pingora is quite done with this one; it is not a fault.
+    session.set_pipelining_enabled(true);
+    let endpoint = endpoint(session.req_header().uri.path()).to_owned();
+    ctx.protocol = Protocol::of_request(&endpoint, &session.req_header().headers);
+    if session.req_header().method == Method::POST {
+        ctx.kind = StreamKind::of_path(&endpoint);
+    }
+    let planned = match refuse_framing(session) {
+        Some(refusal) => Err(refusal.into()),
+        None => match intent(session, &endpoint) {
+            Intent::ListModels => return list_models(session, ctx).await,
+            Intent::ShowModel(id) => return show_model(session, ctx, &id).await,
+            Intent::Route => route(session, ctx, &endpoint).await,
+            Intent::PassThrough => pass_through(session, ctx, Replay::default()),
+            Intent::Relay => relay(session, ctx),
+        },
+    };
+    match planned {
+        Ok(stage) => {
+            ctx.stage = stage;
+            Ok(false)
+        }
+        Err(Stop::Refused(refusal)) => reply::refuse(session, ctx, refusal).await.map(|()| true),
+        Err(Stop::ClientGone(error)) => Err(error),
+    }
+}
+
+/// Why intake ends without a plan.
+pub(super) enum Stop {
+    Refused(Refusal),
+    ClientGone(Box<Error>),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Framing that other servers may read differently is refused before anything is read by it.
+fn refuse_framing(session: &Session) -> Option<Refusal> {
+    let request = session.req_header();
+    let header_bytes: usize = request
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if header_bytes + request.uri.path().len() > HEADERS_MAX_BYTES {
+        return Some(Refusal::HeadersTooLarge {
+            max_bytes: HEADERS_MAX_BYTES,
+        });
+    }
+    // Pingora drops `content-length` beside `transfer-encoding`; the raw header still has it (RFC 9112 §6.1: an attack).
+    let raw_has_length = || {
+        session.as_http1().is_some_and(|h1| {
+            let raw = h1.get_headers_raw_bytes();
+            raw.split(|&byte| byte == b'\n').any(|line| {
+                line.get(..15)
+                    .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
+                    || line
+                        .get(..15)
+                        .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length "))
+            })
+        })
+    };
+    (request.headers.contains_key(TRANSFER_ENCODING) && raw_has_length()).then_some(Refusal::AmbiguousFraming)
+}
+
+fn intent(session: &mut Session, endpoint: &str) -> Intent {
+    let is_empty = session.as_mut().is_body_empty();
+    let request = session.req_header();
+    Intent::of(&request.method, endpoint, &request.headers, is_empty)
+}
+
+async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -> Result<Stage, Stop> {
+    let body = reading::read(session, ctx, endpoint).await?;
+    ctx.asked.bytes_in = body.len();
+    ctx.asked.stream = body.facts().stream;
+    match &body.facts().model {
+        Some(model) => {
+            ctx.asked.model = Some(Arc::from(model.name.as_str()));
+            let pinned = body.facts().pinned || is_account_bound(endpoint);
+            plan_route(session, ctx, body, pinned)
+        }
+        // What an account keeps may say which model is meant.
+        None if names_model(endpoint) && !(body.facts().pinned && ctx.snapshot.table.passthrough.is_some()) => {
+            Err(Refusal::NoModel {
+                is_form: is_multipart(&session.req_header().headers),
+            }
+            .into())
+        }
+        None => pass_through(session, ctx, body),
+    }
+}
+
+fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned: bool) -> Result<Stage, Stop> {
+    let model = ctx.asked.model.clone().unwrap_or_default();
+    let table = &ctx.snapshot.table;
+    let Some(route) = table.route(&model) else {
+        let closest = table.closest(&model).into_iter().map(str::to_owned).collect();
+        return Err(Refusal::UnknownModel {
+            model: model.to_string(),
+            closest,
+        }
+        .into());
+    };
+    ctx.asked.route = Some(Arc::clone(&route.name));
+    let now = Instant::now();
+    let plan = if pinned {
+        pinned_plan(route, &model, ctx.protocol, now)
+    } else {
+        plan(route, &model, ctx.protocol, now, |below| fastrand::u32(0..below))
+    };
+    if plan.steps.is_empty() {
+        let other = table.target_speaking(ctx.protocol);
+        return Err(Refusal::WrongProtocol {
+            model: model.to_string(),
+            protocol: ctx.protocol,
+            other,
+        }
+        .into());
+    }
+    let deadline = ctx.received + route.timeouts.deadline;
+    let client_retries = client_retries(&session.req_header().headers);
+    let chain = Chain::new(Arc::clone(route), plan, body, deadline, client_retries);
+    Ok(Stage::Trying(Box::new(chain)))
+}
+
+/// A request that names no model, on a path that needs none. Its one upstream is tried as a route's target would be.
+fn pass_through(session: &Session, ctx: &mut RequestContext, body: Replay) -> Result<Stage, Stop> {
+    let route = passthrough_route(session, ctx)?;
+    let plan = pinned_plan(&route, "", ctx.protocol, Instant::now());
+    let deadline = ctx.received + route.timeouts.deadline;
+    let client_retries = client_retries(&session.req_header().headers);
+    let chain = Chain::new(route, plan, body, deadline, client_retries);
+    Ok(Stage::Trying(Box::new(chain)))
+}
+
+/// A request that is relayed as it comes.
+fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
+    let route = passthrough_route(session, ctx)?;
+    let plan = pinned_plan(&route, "", ctx.protocol, Instant::now());
+    let step = plan
+        .steps
+        .into_iter()
+        .next()
+        .expect("a passthrough route that speaks the protocol has one step");
+    Ok(Stage::Relaying(Relay::new(step, Instant::now())))
+}
+
+fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<Route>, Stop> {
+    let route = ctx.snapshot.table.passthrough.clone();
+    let path = || session.req_header().uri.path().to_owned();
+    let route = route.ok_or_else(|| Refusal::NoPassthrough {
+        method: session.req_header().method.clone(),
+        path: path(),
+    })?;
+    if !route.targets().any(|target| target.upstream.speaks(ctx.protocol)) {
+        return Err(Refusal::PassthroughProtocol { protocol: ctx.protocol }.into());
+    }
+    ctx.asked.route = Some(Arc::clone(&route.name));
+    Ok(route)
+}
+
+async fn list_models(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+    let names: Vec<&str> = ctx.snapshot.table.models().collect();
+    let body = models::list(ctx.protocol, names, ctx.snapshot.loaded_at);
+    reply::json(session, ctx, StatusCode::OK, body).await.map(|()| true)
+}
+
+async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &str) -> Result<bool> {
+    let id = percent_decoded(encoded);
+    let table = &ctx.snapshot.table;
+    if table.route(&id).is_some() {
+        let body = models::one(ctx.protocol, &id, ctx.snapshot.loaded_at);
+        return reply::json(session, ctx, StatusCode::OK, body).await.map(|()| true);
+    }
+    let closest = table.closest(&id).into_iter().map(str::to_owned).collect();
+    reply::refuse(session, ctx, Refusal::UnknownModel { model: id, closest })
+        .await
+        .map(|()| true)
+}
+
+/// Model names may hold a slash or other characters that SDKs encode (RFC 3986 §2.1). What is no UTF-8 matches nothing.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// OpenAI's and Anthropic's SDKs say how often they have tried already.
+fn client_retries(headers: &HeaderMap) -> bool {
+    let count = headers
+        .get("x-stainless-retry-count")
+        .and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    count.is_some_and(|count| count > 0)
+}
+
+/// Whether an error is the client's going away rather than ours or the upstream's.
+pub(super) fn is_client_gone(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Downstream
+}

@@ -1,0 +1,118 @@
+//! What a request leaves in the log: one line for it, and one for each failed attempt.
+
+use pingora_core::Error;
+use pingora_proxy::Session;
+
+use super::context::{RequestContext, Stage};
+use super::intake::is_client_gone;
+use crate::classify::Class;
+use crate::routing::Next;
+use crate::telemetry::access::{Access, Outcome};
+use crate::telemetry::attempt;
+use crate::telemetry::cooldown::{Cooldown, Phase};
+use crate::transport::Failure;
+use crate::upstream::health::Change;
+
+/// One failed attempt.
+pub(super) struct Attempt<'a> {
+    pub id: &'a str,
+    pub number: u32,
+    pub target: &'a str,
+    pub class: Class,
+    pub status: Option<u16>,
+    pub clock: Option<&'static str>,
+    pub reason: Option<&'a str>,
+    pub rule: Option<&'static str>,
+    pub ms: u64,
+    pub next: Next,
+    pub upstream_request_id: Option<&'a str>,
+}
+
+impl Attempt<'_> {
+    pub(super) fn emit(&self) {
+        attempt::Attempt {
+            id: self.id,
+            number: self.number,
+            target: self.target,
+            class: self.class.name(),
+            status: self.status,
+            clock: self.clock,
+            reason: self.reason,
+            rule: self.rule,
+            ms: self.ms,
+            action: self.next.name(),
+            upstream_request_id: self.upstream_request_id,
+        }
+        .emit();
+    }
+}
+
+/// A cooldown of `target`, that is `UPSTREAM/MODEL` or `UPSTREAM`, has begun or ended.
+pub(super) fn cooldown(target: &str, change: Change) {
+    let (class, phase) = match change {
+        Change::Opened {
+            class,
+            length,
+            again: false,
+        } => (class, Phase::Begun(length)),
+        Change::Opened { class, length, .. } => (class, Phase::Prolonged(length)),
+        Change::Closed { class } => (class, Phase::Ended),
+    };
+    Cooldown {
+        target,
+        class: class.name(),
+        phase,
+    }
+    .emit();
+}
+
+pub(super) fn access(session: &Session, error: Option<&Error>, ctx: &RequestContext) {
+    let request = session.req_header();
+    let ledger = ctx.ledger.to_header();
+    let client = session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map(ToString::to_string);
+    let ms =
+        |until: tokio::time::Instant| u64::try_from(until.duration_since(ctx.received).as_millis()).unwrap_or(u64::MAX);
+    Access {
+        id: ctx.id.as_str(),
+        client: Some(client.as_deref().unwrap_or("unix")),
+        method: request.method.as_str(),
+        path: request.uri.path(),
+        http_version: if request.version == http::Version::HTTP_2 {
+            "HTTP/2"
+        } else {
+            "HTTP/1.1"
+        },
+        protocol: ctx.protocol.name(),
+        stream: ctx.asked.stream,
+        model: ctx.asked.model.as_deref(),
+        route: ctx.asked.route.as_deref(),
+        target: ctx.served_by.as_deref(),
+        status: session.response_written().map(|response| response.status.as_u16()),
+        outcome: outcome(session, error, ctx),
+        attempts: ctx.ledger.attempts(),
+        ledger,
+        ms: ms(tokio::time::Instant::now()),
+        first_byte_ms: ctx.committed.map(ms),
+        bytes_in: u64::try_from(ctx.asked.bytes_in.max(session.body_bytes_read())).unwrap_or(u64::MAX),
+        bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+    }
+    .emit();
+}
+
+fn outcome(session: &Session, error: Option<&Error>, ctx: &RequestContext) -> Outcome {
+    let upstream_broke = error.and_then(Failure::of).is_some();
+    match (&ctx.stage, error) {
+        (_, Some(error)) if ctx.client_gone || (is_client_gone(error) && !upstream_broke) => Outcome::ClientGone,
+        (Stage::Committed, Some(_)) => Outcome::Broken,
+        _ if ctx.exhausted => Outcome::Exhausted,
+        (Stage::Committed, None) => Outcome::Ok,
+        _ => match session.response_written() {
+            Some(response) if response.status.as_u16() < 400 => Outcome::Ok,
+            Some(_) => Outcome::GatewayError,
+            None => Outcome::ClientGone,
+        },
+    }
+}

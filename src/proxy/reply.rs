@@ -1,0 +1,194 @@
+//! Answers that the gateway gives for itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, StatusCode};
+use pingora_core::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::context::{RequestContext, Stage};
+use super::headers::{self, Origin};
+use crate::body::{Encoding, EncodingError, FormError, ScanError, TooLarge};
+use crate::protocol::Protocol;
+use crate::protocol::errors::GatewayError;
+use crate::routing::unroutable::{unknown_model, wrong_protocol};
+
+/// After an early refusal the rest of the body is read for so long, so that the client gets to read the answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why a request is refused before any upstream is asked. `Display` is what the client reads.
+#[derive(Debug, Error)]
+pub(super) enum Refusal {
+    #[error("the request header is larger than {max_bytes} bytes, the most that is taken here")]
+    HeadersTooLarge { max_bytes: usize },
+    #[error("the request has both `content-length` and `transfer-encoding`; send one of them (RFC 9112, section 6.1)")]
+    AmbiguousFraming,
+    #[error(transparent)]
+    TooLarge(TooLarge),
+    #[error("the request did not arrive whole within {limit:?}")]
+    TooSlow { limit: Duration },
+    #[error("the request body's chunked encoding is malformed")]
+    MalformedBody,
+    #[error(transparent)]
+    Encoding(#[from] EncodingError),
+    #[error(transparent)]
+    Body(ScanError),
+    #[error(transparent)]
+    Form(FormError),
+    #[error("{}", if *.is_form {
+        "the form has no `model`: add a field of that name"
+    } else {
+        "the request body has no `model`: add a top-level `model` string"
+    })]
+    NoModel { is_form: bool },
+    #[error("{}", unknown_model(.model, .closest))]
+    UnknownModel { model: String, closest: Vec<String> },
+    #[error("{}", wrong_protocol(.model, *.protocol, .other.as_ref()))]
+    WrongProtocol {
+        model: String,
+        protocol: Protocol,
+        other: Option<(Arc<str>, Arc<str>)>,
+    },
+    #[error(
+        "{method} {path} carries no model, and no upstream is set for such requests; \
+         the operator can name one as `server.passthrough`"
+    )]
+    NoPassthrough { method: Method, path: String },
+    #[error("the upstream for requests without a model does not speak the {} protocol", .protocol.name())]
+    PassthroughProtocol { protocol: Protocol },
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Encoding(EncodingError::Unknown | EncodingError::Several) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
+            Self::AmbiguousFraming
+            | Self::MalformedBody
+            | Self::Encoding(EncodingError::Corrupt { .. })
+            | Self::Body(_)
+            | Self::Form(_)
+            | Self::NoModel { .. }
+            | Self::WrongProtocol { .. }
+            | Self::PassthroughProtocol { .. } => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::HeadersTooLarge { .. } => "headers_too_large",
+            Self::AmbiguousFraming | Self::MalformedBody => "malformed_request",
+            Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => "request_too_large",
+            Self::Encoding(EncodingError::Unknown | EncodingError::Several) => "unsupported_encoding",
+            Self::TooSlow { .. } => "request_timeout",
+            Self::Encoding(EncodingError::Corrupt { .. }) | Self::Body(_) | Self::Form(_) | Self::NoModel { .. } => {
+                "invalid_body"
+            }
+            Self::UnknownModel { .. } => "model_not_found",
+            Self::WrongProtocol { .. } | Self::PassthroughProtocol { .. } => "wrong_protocol",
+            Self::NoPassthrough { .. } => "no_route",
+        }
+    }
+
+    /// Where the next request would begin is not known.
+    fn loses_framing(&self) -> bool {
+        matches!(self, Self::AmbiguousFraming | Self::MalformedBody)
+    }
+
+    fn param(&self) -> Option<&'static str> {
+        matches!(
+            self,
+            Self::NoModel { .. } | Self::UnknownModel { .. } | Self::WrongProtocol { .. }
+        )
+        .then_some("model")
+    }
+}
+
+/// Refuses the request, in the shape of its protocol.
+pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refusal: Refusal) -> Result<()> {
+    let status = refusal.status();
+    let unread = !session.is_body_done();
+    if unread || refusal.loses_framing() {
+        session.set_keepalive(None);
+    }
+    let error = GatewayError {
+        param: refusal.param(),
+        ..GatewayError::new(status.as_u16(), refusal.code(), refusal.to_string())
+    };
+    let mut header = json_header(status)?;
+    if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        // RFC 9110 §12.5.3: in a response, what a request may come in.
+        header.insert_header(ACCEPT_ENCODING, Encoding::UNDERSTOOD)?;
+    }
+    answer(session, ctx, header, error.body(ctx.protocol, ctx.id.as_str())).await?;
+    if unread {
+        linger(session).await;
+    }
+    Ok(())
+}
+
+/// A JSON answer of the gateway's own.
+pub(super) async fn json(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    status: StatusCode,
+    body: String,
+) -> Result<()> {
+    answer(session, ctx, json_header(status)?, body).await
+}
+
+pub(super) fn json_header(status: StatusCode) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(status, Some(8))?;
+    header.insert_header(CONTENT_TYPE, "application/json")?;
+    header.insert_header(CACHE_CONTROL, "no-store")?;
+    Ok(header)
+}
+
+/// Any answer of the gateway's own.
+pub(super) async fn answer(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    mut header: ResponseHeader,
+    body: String,
+) -> Result<()> {
+    ctx.stage = Stage::Answered;
+    header.insert_header(CONTENT_LENGTH, body.len())?;
+    let origin = (header.status.as_u16() >= 400).then_some(Origin::Gateway);
+    headers::add_gateway_headers(&mut header, ctx, None, origin)?;
+    send(session, header, Bytes::from(body)).await
+}
+
+pub(super) async fn send(session: &mut Session, header: ResponseHeader, body: Bytes) -> Result<()> {
+    let is_head = session.req_header().method == Method::HEAD;
+    session
+        .write_response_header(Box::new(header), is_head || body.is_empty())
+        .await?;
+    if !is_head && !body.is_empty() {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// A client that is still sending would have its connection reset, and might never see the answer.
+async fn linger(session: &mut Session) {
+    let drain = async {
+        let mut drained = 0;
+        while drained < LINGER_MAX_BYTES
+            && let Ok(Some(chunk)) = session.read_request_body().await
+        {
+            drained += chunk.len();
+        }
+    };
+    // Whether it was drained or not, the connection closes now.
+    let _ = timeout(LINGER, drain).await;
+}

@@ -1,0 +1,70 @@
+//! Everything a request reads of the configuration, swapped as a whole on reload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, Config};
+use crate::routing::RouteTable;
+use crate::transport::origin::{ClientCert, HttpVersions, OriginError, OriginTls};
+use crate::transport::{Endpoint, Origin};
+use crate::upstream::Upstream;
+
+#[derive(Debug)]
+pub struct Snapshot {
+    pub table: RouteTable,
+    /// By [`Upstream::index`](crate::upstream::Upstream).
+    pub endpoints: Vec<Arc<Endpoint>>,
+    pub max_body_bytes: usize,
+    pub client_timeout: Duration,
+    pub attempt_header: bool,
+    /// Unix seconds at which the configuration was loaded: `created` in model lists.
+    pub loaded_at: u64,
+}
+
+impl Snapshot {
+    /// `previous`: the snapshot that this one takes the place of. What is known of the health of upstreams and targets
+    /// that are still there is taken over.
+    ///
+    /// # Errors
+    /// Where a certificate or key can't be used for TLS.
+    pub fn compile(config: &Config, loaded_at: u64, previous: Option<&Self>) -> Result<Self, OriginError> {
+        let table = RouteTable::compile(config, previous.map(|previous| &previous.table));
+        let endpoints = table
+            .upstreams
+            .iter()
+            .map(|upstream| Endpoint::new(&origin(upstream)).map(Arc::new));
+        Ok(Self {
+            endpoints: endpoints.collect::<Result<_, _>>()?,
+            max_body_bytes: config.server.max_body_bytes,
+            client_timeout: config.server.client_timeout,
+            attempt_header: config.server.attempt_header,
+            loaded_at,
+            table,
+        })
+    }
+}
+
+/// What the transport needs to know of an upstream.
+fn origin(upstream: &Upstream) -> Origin {
+    let client_cert = upstream.tls.client_cert.as_ref();
+    Origin {
+        name: Arc::clone(&upstream.name),
+        https: upstream.url.https,
+        host: upstream.url.host.clone(),
+        port: upstream.url.port,
+        http: match upstream.http {
+            config::HttpVersions::Auto => HttpVersions::Auto,
+            config::HttpVersions::Http1 => HttpVersions::Http1,
+            config::HttpVersions::Http2 => HttpVersions::Http2,
+        },
+        tls: OriginTls {
+            ca: upstream.tls.ca.clone(),
+            client_cert: client_cert.map(|pem| ClientCert {
+                chain: Arc::clone(&pem.cert),
+                key: Arc::clone(&pem.key),
+            }),
+            server_name: upstream.tls.server_name.clone(),
+            skip_verification: upstream.tls.insecure,
+        },
+    }
+}

@@ -1,0 +1,269 @@
+//! The verdict on an attempt: what it means, and what comes next.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use tokio::time::Instant;
+
+use super::chain::{Chain, class_of};
+use super::context::{RequestContext, Serving, Stage};
+use super::headers::{self, Served};
+use super::intake::is_client_gone;
+use super::{health, record};
+use crate::classify::{self, Class, Signals};
+use crate::routing::{Cause, Entry, Next, Outcome, Step};
+use crate::transport::{Evidence, Failure};
+
+/// Ends an attempt whose answer the client does not get.
+const NEXT_ATTEMPT: ErrorType = ErrorType::Custom("NextAttempt");
+
+/// An answer came: deliver it (`Ok`), or end the attempt.
+pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+    let evidence = header.extensions_mut().remove::<Evidence>();
+    let step = match &ctx.stage {
+        Stage::Trying(chain) => chain.running().map(|running| running.step.clone()),
+        Stage::Relaying(relay) => Some(relay.step.clone()),
+        // Interim responses come here more than once.
+        _ => return Ok(()),
+    };
+    let Some(step) = step else {
+        return Error::e_explain(ErrorType::InternalError, "an answer without its attempt");
+    };
+    match evidence {
+        None => {
+            enter_served(ctx, &step, header.status.as_u16());
+            health::answered(ctx);
+        }
+        Some(evidence) => reject(header, &evidence, &step, ctx)?,
+    }
+    commit(header, ctx, &step)
+}
+
+/// Settles a failed answer. `Ok`: it is delivered all the same.
+fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut RequestContext) -> Result<()> {
+    let status = header.status.as_u16();
+    let classify::Verdict { class, rule } = classify::classify(&Signals {
+        status,
+        headers: &header.headers,
+        body: &evidence.payload,
+        provider: step.target.upstream.provider.as_deref(),
+    });
+    let outcome = Outcome {
+        class,
+        status: Some(status),
+        retry_after: classify::hint::retry_after(&header.headers, &evidence.payload, SystemTime::now()),
+        cause: Cause::Target,
+    };
+    let signs = Signs {
+        reason: None,
+        rule: Some(rule),
+        clock: None,
+        upstream_request_id: headers::upstream_request_id(&header.headers),
+    };
+    let next = settle(ctx, &outcome, &signs);
+    let Stage::Trying(chain) = &mut ctx.stage else {
+        return Ok(());
+    };
+    match next {
+        Next::Deliver => Ok(()),
+        Next::Exhausted if !chain.prefers_kept() => {
+            ctx.exhausted = true;
+            Ok(())
+        }
+        Next::Exhausted => Error::e_explain(NEXT_ATTEMPT, "the first answer is preferred"),
+        Next::Retry { .. } | Next::Fallback => {
+            chain.keep(header, evidence, step);
+            let mut error = Error::explain(NEXT_ATTEMPT, "");
+            error.set_retry(true);
+            Err(error)
+        }
+    }
+}
+
+/// From here on the answer is the client's, and nothing can be retried.
+fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) -> Result<()> {
+    let upstream = Arc::clone(&step.target.upstream);
+    let model = step.model.clone().or_else(|| ctx.asked.model.clone());
+    ctx.served_by = Some(ctx.asked.target_name(step));
+    if matches!(ctx.stage, Stage::Relaying(_)) && header.status.is_informational() && header.status != 101 {
+        return Ok(());
+    }
+    if let Stage::Trying(chain) = &mut ctx.stage {
+        ctx.serving = chain.take_running().map(|running| Serving {
+            step: running.step,
+            admission: running.admission,
+        });
+    }
+    ctx.stage = Stage::Committed;
+    ctx.committed = Some(Instant::now());
+    headers::to_client(
+        header,
+        ctx,
+        &Served {
+            upstream: &upstream.name,
+            model: model.as_deref(),
+        },
+    )
+}
+
+fn enter_served(ctx: &mut RequestContext, step: &Step, status: u16) {
+    let began = match &ctx.stage {
+        Stage::Trying(chain) => chain.running().map_or(ctx.received, |running| running.began),
+        Stage::Relaying(relay) => relay.began,
+        _ => ctx.received,
+    };
+    let target = ctx.asked.target_name(step);
+    ctx.ledger.push(Entry {
+        target,
+        status: Some(status),
+        class: None,
+        clock: None,
+        ms: elapsed_ms(began),
+    });
+}
+
+/// An attempt got no answer, or an answer broke off.
+pub(super) fn on_error(mut error: Box<Error>, ctx: &mut RequestContext) -> Box<Error> {
+    match &ctx.stage {
+        Stage::Trying(_) if *error.etype() == NEXT_ATTEMPT => return error,
+        Stage::Trying(_) if !is_client_gone(&error) => {
+            let retry = match Failure::of(&error) {
+                Some(failure) => matches!(settle_failure(ctx, failure), Next::Retry { .. } | Next::Fallback),
+                None => false,
+            };
+            error.set_retry(retry);
+        }
+        Stage::Relaying(_) if !is_client_gone(&error) => {
+            enter_relay_failure(ctx, &relay_failure(&error));
+            error.set_retry(false);
+        }
+        Stage::Committed if !is_client_gone(&error) && Failure::of(&error).is_some() => {
+            health::broke_off(ctx);
+            error.set_retry(false);
+        }
+        _ => error.set_retry(false),
+    }
+    error
+}
+
+/// Settles an attempt that got no answer.
+pub(super) fn settle_failure(ctx: &mut RequestContext, failure: &Failure) -> Next {
+    let reason = failure.to_string();
+    let signs = Signs {
+        clock: failure.clock(),
+        reason: Some(&reason),
+        ..Signs::default()
+    };
+    settle(ctx, &Outcome::from(failure), &signs)
+}
+
+/// What the log tells of a failed attempt besides its class.
+#[derive(Default)]
+struct Signs<'a> {
+    reason: Option<&'a str>,
+    rule: Option<&'static str>,
+    clock: Option<&'static str>,
+    upstream_request_id: Option<&'a str>,
+}
+
+/// Reports and records a failed attempt, and moves the chain on to what comes next.
+fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Next {
+    let Stage::Trying(chain) = &ctx.stage else {
+        return Next::Exhausted;
+    };
+    let Some(running) = chain.running() else {
+        return Next::Exhausted;
+    };
+    let now = Instant::now();
+    health::failed(chain, &ctx.asked, outcome, now);
+    let next = chain.next(outcome, now, fastrand::f64());
+    let target = ctx.asked.target_name(&running.step);
+    let ms = elapsed_ms(running.began);
+    record::Attempt {
+        id: ctx.id.as_str(),
+        number: ctx.ledger.attempts() + 1,
+        target: &target,
+        class: outcome.class,
+        status: outcome.status,
+        clock: signs.clock,
+        reason: signs.reason,
+        rule: signs.rule,
+        ms,
+        next,
+        upstream_request_id: signs.upstream_request_id,
+    }
+    .emit();
+    ctx.ledger.push(Entry {
+        target,
+        status: outcome.status,
+        class: Some(outcome.class),
+        clock: signs.clock,
+        ms,
+    });
+    if let Stage::Trying(chain) = &mut ctx.stage {
+        chain.advance(next, outcome.cause);
+    }
+    next
+}
+
+/// The client left while an attempt ran. That counts against nobody, but it was made.
+pub(super) fn enter_abandoned(ctx: &mut RequestContext, chain: &Chain) {
+    if let Some(running) = chain.running() {
+        let target = ctx.asked.target_name(&running.step);
+        let ms = elapsed_ms(running.began);
+        ctx.ledger.push(Entry {
+            target,
+            status: None,
+            class: Some(Class::ClientGone),
+            clock: None,
+            ms,
+        });
+    }
+}
+
+/// No attempt was made, because the upstream has its `max_inflight` requests.
+pub(super) fn enter_full(ctx: &mut RequestContext, step: &Step) {
+    let target = ctx.asked.target_name(step);
+    ctx.ledger.push(Entry::saturated(target));
+}
+
+/// What a relayed request could not be connected for.
+pub(super) fn relay_failed(ctx: &mut RequestContext, failure: &Failure) -> Box<Error> {
+    enter_relay_failure(ctx, &(class_of(failure), failure.clock()));
+    Error::explain(ErrorType::ConnectError, failure.to_string()).into_up()
+}
+
+fn enter_relay_failure(ctx: &mut RequestContext, &(class, clock): &(Class, Option<&'static str>)) {
+    let Stage::Relaying(relay) = &ctx.stage else { return };
+    let target = ctx.asked.target_name(&relay.step);
+    let ms = elapsed_ms(relay.began);
+    ctx.ledger.push(Entry {
+        target,
+        status: None,
+        class: Some(class),
+        clock,
+        ms,
+    });
+}
+
+fn relay_failure(error: &Error) -> (Class, Option<&'static str>) {
+    use ErrorType as E;
+    match error.etype() {
+        E::ConnectTimedout | E::TLSHandshakeTimedout => (Class::Connect, Some("connect")),
+        E::ReadTimedout | E::WriteTimedout => (Class::Timeout, Some("headers")),
+        E::ConnectRefused
+        | E::ConnectNoRoute
+        | E::TLSHandshakeFailure
+        | E::InvalidCert
+        | E::HandshakeError
+        | E::ConnectError
+        | E::SocketError => (Class::Connect, None),
+        _ => (Class::Reset, None),
+    }
+}
+
+fn elapsed_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

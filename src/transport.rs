@@ -1,0 +1,27 @@
+//! The judging connector: an upstream session that holds an answer back until it can be judged.
+//!
+//! Pingora's own upstream path shows a header, then delivers it. Here the body's start is seen first, and the request
+//! body can be replayed whatever its size. This uses Pingora's custom connector (`#[doc(hidden)]`, so the lock file pins
+//! it); every use of it is in this module.
+//!
+//! One [`Assignment`] is one attempt. It rides in the request header's extensions to [`session::JudgedSession`], which
+//! opens the connection, sends, waits and judges inside `read_response_header`: there Pingora watches the client too, so
+//! a client that leaves cancels the attempt in any of these phases.
+
+pub mod assignment;
+pub mod clock;
+mod connections;
+pub mod connector;
+pub mod endpoint;
+pub mod failure;
+pub mod origin;
+mod sending;
+mod session;
+mod wire;
+
+pub use assignment::{Assignment, Clocks, Evidence};
+pub use connections::Connection;
+pub use connector::JudgingConnector;
+pub use endpoint::Endpoint;
+pub use failure::Failure;
+pub use origin::Origin;

@@ -1,0 +1,47 @@
+//! What one attempt is asked to do, and what it found.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::time::Instant;
+
+use super::Connection;
+use crate::body::Segments;
+use crate::protocol::{Protocol, StreamKind};
+
+/// One attempt. In the extensions of the upstream request header as an `Arc`.
+pub struct Assignment {
+    /// Taken by the session that sends on it.
+    pub connection: Mutex<Option<Connection>>,
+    /// The whole request body.
+    pub body: Segments,
+    pub clocks: Clocks,
+    /// Which events of a stream are meaningful, and how it ends.
+    pub kind: StreamKind,
+    pub protocol: Protocol,
+    /// The gateway's, for the error event of a stream that breaks off after commit.
+    pub request_id: HeaderValue,
+}
+
+/// The clocks of an attempt that is connected (docs: behaviour, "attempt").
+#[derive(Debug, Clone, Copy)]
+pub struct Clocks {
+    pub headers: Duration,
+    pub first_token: Duration,
+    pub idle: Duration,
+    /// Of the whole request; ends at commit.
+    pub deadline: Instant,
+}
+
+/// What a failed answer is classified by: in the extensions of its header. A header without it has really begun.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The body as the upstream sent it, as far as it was read.
+    pub held: Bytes,
+    /// Whether `held` is the body to its end.
+    pub whole: bool,
+    /// The error itself, decoded: the body, or the payload of a stream's error event.
+    pub payload: Bytes,
+}

@@ -1,0 +1,156 @@
+//! Connections to upstreams: opened, and pooled while they are idle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::connectors::http::v2;
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::protocols::http::v2::client::Http2Session;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, ErrorType, Result};
+use tokio::time::Instant;
+
+use super::clock::before;
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::origin::IDLE_IN_POOL;
+use super::sending::SendingStream;
+use super::wire::{Exchange, Wire};
+
+pub(super) struct Connections {
+    h1: TransportConnector,
+    h2: v2::Connector,
+}
+
+/// A connection on which nothing was sent for this request yet.
+pub struct Connection {
+    pub(super) kind: ConnectionKind,
+    pub(super) peer: Arc<HttpPeer>,
+    /// It came from the pool.
+    pub(super) reused: bool,
+}
+
+pub(super) enum ConnectionKind {
+    H1(Box<SendingStream>),
+    H2(Box<Http2Session>),
+}
+
+impl Connections {
+    pub(super) fn new(options: &ConnectorOptions) -> Self {
+        Self {
+            h1: TransportConnector::new(Some(options.clone())),
+            h2: v2::Connector::new(Some(options.clone())),
+        }
+    }
+
+    /// A connection to the first address that has one in the pool (unless `fresh`) or accepts one, within `clock` and
+    /// before `deadline`.
+    pub(super) async fn open(
+        &self,
+        endpoint: &Endpoint,
+        fresh: bool,
+        clock: Duration,
+        deadline: Instant,
+    ) -> Result<Connection, Failure> {
+        match self
+            .open_until(endpoint, fresh, (Instant::now() + clock).min(deadline))
+            .await
+        {
+            Err(Failure::ConnectClock) if Instant::now() >= deadline => Err(Failure::Deadline),
+            opened => opened,
+        }
+    }
+
+    async fn open_until(&self, endpoint: &Endpoint, fresh: bool, clock: Instant) -> Result<Connection, Failure> {
+        let peers = before(clock, endpoint.peers())
+            .await
+            .map_err(|_| Failure::ConnectClock)??;
+        if !fresh {
+            for peer in &peers {
+                if let Some(kind) = self.reused(peer).await {
+                    return Ok(Connection {
+                        kind,
+                        peer: Arc::clone(peer),
+                        reused: true,
+                    });
+                }
+            }
+        }
+        let mut failure = Failure::ConnectClock;
+        for (peer, left) in peers.iter().zip((1..=peers.len()).rev()) {
+            // An address that swallows packets must leave the others their share of the clock.
+            let share = clock.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
+            failure = match before(Instant::now() + share, self.connect(peer)).await {
+                Ok(Ok(kind)) => {
+                    return Ok(Connection {
+                        kind,
+                        peer: Arc::clone(peer),
+                        reused: false,
+                    });
+                }
+                Ok(Err(error)) => Failure::Connect(reason(&error)),
+                Err(_) => Failure::ConnectClock,
+            };
+        }
+        Err(failure)
+    }
+
+    async fn reused(&self, peer: &HttpPeer) -> Option<ConnectionKind> {
+        if peer.options.alpn.get_max_http_version() == 2
+            && let Ok(Some(session)) = self.h2.reused_http_session(peer).await
+        {
+            return Some(ConnectionKind::H2(Box::new(session)));
+        }
+        self.h1.reused_stream(peer).await.map(ConnectionKind::h1)
+    }
+
+    async fn connect(&self, peer: &HttpPeer) -> Result<ConnectionKind> {
+        if peer.options.alpn.get_max_http_version() == 1 {
+            return Ok(ConnectionKind::h1(self.h1.new_stream(peer).await?));
+        }
+        match self.h2.new_http_session::<_, ()>(peer).await? {
+            HttpSession::H2(session) => Ok(ConnectionKind::H2(Box::new(session))),
+            HttpSession::H1(session) => Ok(ConnectionKind::h1(session.into_inner())),
+            HttpSession::Custom(()) => Error::e_explain(ErrorType::InternalError, "no custom protocol was asked for"),
+        }
+    }
+
+    /// Back to the pool if the response was read to its end, closed otherwise.
+    pub(super) async fn release(&self, wire: Wire) {
+        match wire.exchange {
+            Exchange::H1(mut session) => {
+                session.respect_keepalive();
+                if let Some(stream) = session.reuse().await {
+                    self.h1
+                        .release_stream(stream, wire.peer.reuse_hash(), Some(IDLE_IN_POOL));
+                }
+            }
+            Exchange::H2(mut session) => {
+                session.shutdown();
+                self.h2.release_http_session(*session, &*wire.peer, Some(IDLE_IN_POOL));
+            }
+        }
+    }
+}
+
+impl ConnectionKind {
+    fn h1(stream: Stream) -> Self {
+        // One from the pool is wrapped already.
+        let wrapped = if (*stream).as_any().is::<SendingStream>() {
+            stream.into_any().downcast().expect("just asked")
+        } else {
+            Box::new(SendingStream::new(stream))
+        };
+        Self::H1(wrapped)
+    }
+}
+
+/// What went wrong, without addresses of ours or Pingora's own words around it.
+fn reason(error: &Error) -> String {
+    match error.root_cause().downcast_ref::<Error>() {
+        Some(root) => root.etype().as_str().to_owned(),
+        None => format!("{}: {}", error.etype().as_str(), error.root_cause()),
+    }
+}

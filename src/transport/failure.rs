@@ -1,0 +1,49 @@
+//! How an attempt ends without an answer that could be judged.
+
+use pingora_core::{Error, ErrorType};
+use thiserror::Error as ThisError;
+
+/// An attempt's end for reasons of the transport. Rides in a Pingora error as its cause.
+#[derive(Debug, ThisError)]
+pub enum Failure {
+    #[error("could not connect: {0}")]
+    Connect(String),
+    #[error("no connection within the connect clock")]
+    ConnectClock,
+    /// `reused`: on a connection from the pool, which may have died while it was idle.
+    #[error("connection closed or reset before a response")]
+    Reset { reused: bool },
+    #[error("not a valid HTTP response: {0}")]
+    Invalid(String),
+    #[error("no response header within the headers clock")]
+    HeadersClock,
+    #[error("nothing meaningful within the first_token clock")]
+    FirstTokenClock,
+    #[error("the request's deadline passed")]
+    Deadline,
+    #[error("the response broke off after it had begun: {0}")]
+    Broken(String),
+}
+
+impl Failure {
+    /// The clock that ran out, by its name in the configuration.
+    pub fn clock(&self) -> Option<&'static str> {
+        match self {
+            Self::ConnectClock => Some("connect"),
+            Self::HeadersClock => Some("headers"),
+            Self::FirstTokenClock => Some("first_token"),
+            Self::Deadline => Some("deadline"),
+            _ => None,
+        }
+    }
+
+    /// As what Pingora is told.
+    pub fn into_error(self) -> Box<Error> {
+        Error::because(ErrorType::Custom("AttemptFailed"), "", self).into_up()
+    }
+
+    /// The failure that a Pingora error carries, if the judging connector made it.
+    pub fn of(error: &Error) -> Option<&Self> {
+        error.cause.as_ref()?.downcast_ref()
+    }
+}
