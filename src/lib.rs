@@ -4,7 +4,9 @@
 
 pub mod body;
 pub mod classify;
+pub mod cli;
 pub mod config;
+pub mod drill;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;

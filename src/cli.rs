@@ -1,0 +1,112 @@
+//! The command line: one line here and one file in `cli/` for each subcommand.
+
+mod check;
+mod classify;
+mod drill;
+mod explain;
+mod run;
+mod terminal;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Found, KeyPolicy, LoadOptions, LogFormat};
+use crate::telemetry::{Format, LogSettings};
+
+/// The command line was wrong, or named nothing to do.
+const BAD_USAGE: u8 = 2;
+
+#[derive(Parser)]
+#[command(
+    name = "switchback",
+    version,
+    about,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    Classify(classify::Arguments),
+    Explain(explain::Arguments),
+    Drill(drill::DrillArgs),
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Run(arguments) => run::run(&arguments),
+            Self::Check(arguments) => check::run(&arguments),
+            Self::Classify(arguments) => classify::run(&arguments),
+            Self::Explain(arguments) => explain::run(&arguments),
+            Self::Drill(arguments) => drill::run(&arguments),
+        }
+    }
+}
+
+/// Parses `arguments` (the program's name first), does what they say, and tells how it went:
+/// 0 all is well, 1 it is not (standard error says why), 2 the arguments are wrong.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let result = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command.run(),
+        Err(usage) => {
+            // `--help` and `--version` are no errors; a closed pipe leaves nobody to tell.
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { BAD_USAGE } else { 0 });
+        }
+    };
+    log::logger().flush();
+    result.unwrap_or_else(|error| {
+        terminal::complain(&format!("error: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The process environment, as `config` reads it. A variable that is not UTF-8 counts as unset.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A configuration without errors, and where it came from.
+struct Loaded {
+    file: PathBuf,
+    found: Found,
+    config: Config,
+}
+
+/// Finds and reads the configuration and reports its faults on standard error. `None`: it has errors.
+fn load(named: Option<&Path>, keys: KeyPolicy) -> anyhow::Result<Option<Loaded>> {
+    let (file, found) = config::find(named, &environment);
+    let options = LoadOptions {
+        env: &environment,
+        keys,
+    };
+    let loaded = config::load(&file, &options);
+    io::stderr()
+        .lock()
+        .write_all(loaded.render(terminal::colour_on_stderr()).as_bytes())?;
+    Ok(loaded.config.map(|config| Loaded { file, found, config }))
+}
+
+fn log_settings(log: &config::Log) -> LogSettings {
+    let format = match log.format {
+        LogFormat::Auto => Format::Auto,
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+        LogFormat::Journald => Format::Journald,
+    };
+    LogSettings {
+        level: log.level,
+        format,
+    }
+}

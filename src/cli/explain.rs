@@ -1,0 +1,214 @@
+//! `switchback explain MODEL`: the chain as production takes it, and the path through supposed failures.
+
+mod chain;
+mod json;
+mod masking;
+mod seen;
+mod supposition;
+mod text;
+mod walk;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::terminal;
+use crate::config::{Config, KeyPolicy};
+use crate::protocol::Protocol;
+use crate::protocol::endpoint::is_account_bound;
+use crate::routing::{Course, Plan, Route, RouteTable, pinned_plan, plan, unroutable};
+use crate::upstream::path::endpoint;
+use chain::Place;
+use supposition::{FATES, Supposition};
+use walk::Walk;
+
+/// Explain a model's chain: what each target is sent, and what becomes of a request when some fail
+///
+/// Nothing is sent anywhere; keys may be unset. No target cools down yet, and none is full: that only a running
+/// gateway knows. Exit
+/// status: 0 explained, 1 no such model or a faulty configuration, 2 wrong arguments.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The model, as a client asks for it
+    model: String,
+
+    /// The configuration file [default: $SWITCHBACK_CONFIG, else ./conf/switchback.yaml, else
+    /// /etc/switchback/switchback.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The protocol that the client speaks: `openai` asks for /v1/chat/completions, `anthropic` for /v1/messages
+    #[arg(long, value_name = "NAME", value_parser = ["openai", "anthropic"], default_value = "openai")]
+    protocol: String,
+
+    /// The path that the client asks for, with its query if it has one; it tells the protocol
+    #[arg(long, value_name = "PATH", conflicts_with = "protocol", value_parser = path)]
+    path: Option<String>,
+
+    /// The client asks for a stream
+    #[arg(long)]
+    stream: bool,
+
+    /// Suppose that an upstream, or one model of it, fails: UPSTREAM=FATE or UPSTREAM/MODEL=FATE. Given more than once
+    /// for the same, the fates come one after the other, and the last one stays
+    #[arg(long = "if", value_name = "UPSTREAM=FATE", long_help = if_help())]
+    suppositions: Vec<Supposition>,
+
+    /// Print JSON (docs/explain.md)
+    #[arg(long)]
+    json: bool,
+}
+
+fn if_help() -> String {
+    format!(
+        "Suppose that an upstream, or one model of it (by the name that the upstream is asked for), fails. Given more than once \
+         for the same, the fates come one after the other, and the last one stays. Fates: {FATES}"
+    )
+}
+
+fn path(text: &str) -> Result<String, String> {
+    match text.parse::<http::uri::PathAndQuery>() {
+        Ok(_) if text.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("it is not a path: write it as in `/v1/messages`".to_owned()),
+    }
+}
+
+/// What the client is supposed to ask.
+struct Asked {
+    model: String,
+    protocol: Protocol,
+    path: String,
+    query: Option<String>,
+    stream: bool,
+}
+
+impl Asked {
+    /// Whether the path leads to what one account keeps.
+    fn is_pinned(&self) -> bool {
+        is_account_bound(endpoint(&self.path))
+    }
+}
+
+/// The request as it is planned.
+struct Request<'a> {
+    route: &'a Arc<Route>,
+    plan: Plan,
+    began: Instant,
+}
+
+/// Everything that is told.
+struct Explanation<'a> {
+    asked: &'a Asked,
+    route: &'a Route,
+    places: Vec<Place<'a>>,
+    suppositions: &'a [Supposition],
+    walk: Walk,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Some(loaded) = super::load(arguments.config.as_deref(), KeyPolicy::Optional)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let config = &loaded.config;
+    let table = RouteTable::compile(config, None);
+    let asked = arguments.asked();
+    if let Some(fault) = strangers(&table, &arguments.suppositions) {
+        terminal::complain(&format!("error: {fault}"));
+        return Ok(ExitCode::from(super::BAD_USAGE));
+    }
+    let began = Instant::now();
+    let (route, plan) = match planned(&table, &asked, began) {
+        Ok(planned) => planned,
+        Err(reason) => {
+            terminal::complain(&format!("error: {reason}"));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let request = Request {
+        route: &route,
+        plan,
+        began,
+    };
+    let explanation = explain(config, request, &asked, &arguments.suppositions);
+    for unused in explanation.walk.unused(&arguments.suppositions) {
+        terminal::complain(&format!("note: no attempt comes to `--if {unused}`"));
+    }
+    let told = if arguments.json {
+        json::render(&explanation)
+    } else {
+        text::render(&explanation, terminal::colour_on_stdout())
+    };
+    io::stdout().lock().write_all(told.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    fn asked(&self) -> Asked {
+        let written = self.path.as_deref().unwrap_or(match self.protocol.as_str() {
+            "anthropic" => "/v1/messages",
+            _ => "/v1/chat/completions",
+        });
+        let (path, query) = match written.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (written, None),
+        };
+        Asked {
+            model: self.model.clone(),
+            protocol: Protocol::of_path(endpoint(path)),
+            path: path.to_owned(),
+            query,
+            stream: self.stream,
+        }
+    }
+}
+
+/// A supposition about an upstream that is not configured.
+fn strangers(table: &RouteTable, suppositions: &[Supposition]) -> Option<String> {
+    let names: Vec<&str> = table.upstreams.iter().map(|upstream| &*upstream.name).collect();
+    let stranger = suppositions
+        .iter()
+        .find(|supposition| !names.contains(&supposition.upstream.as_str()))?;
+    Some(format!(
+        "--if {stranger}: no upstream has the name {} (there are: {})",
+        stranger.upstream,
+        names.join(", ")
+    ))
+}
+
+/// The route and the plan, as production makes them; a spread's first target is the one that is drawn.
+fn planned(table: &RouteTable, asked: &Asked, now: Instant) -> Result<(Arc<Route>, Plan), String> {
+    let Some(route) = table.route(&asked.model) else {
+        let closest: Vec<String> = table.closest(&asked.model).into_iter().map(str::to_owned).collect();
+        return Err(unroutable::unknown_model(&asked.model, &closest));
+    };
+    let plan = if asked.is_pinned() {
+        pinned_plan(route, &asked.model, asked.protocol, now)
+    } else {
+        plan(route, &asked.model, asked.protocol, now, |_| 0)
+    };
+    if plan.steps.is_empty() {
+        let other = table.target_speaking(asked.protocol);
+        return Err(unroutable::wrong_protocol(&asked.model, asked.protocol, other.as_ref()));
+    }
+    Ok((Arc::clone(route), plan))
+}
+
+fn explain<'a>(
+    config: &'a Config,
+    Request { route, plan, began }: Request<'a>,
+    asked: &'a Asked,
+    suppositions: &'a [Supposition],
+) -> Explanation<'a> {
+    let places = chain::places(config, route, &plan, asked);
+    let walk = walk::walk(Course::new(Arc::clone(route), plan, false), began, asked, suppositions);
+    Explanation {
+        asked,
+        route,
+        places,
+        suppositions,
+        walk,
+    }
+}

@@ -1,0 +1,97 @@
+//! What production would see of an attempt with a given fate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::supposition::{Clock, Fate};
+use crate::classify::{self, Class, Signals};
+use crate::routing::{Cause, Entry, Outcome, Step};
+
+pub(super) struct Seen {
+    /// `None`: it is answered.
+    pub(super) outcome: Option<Outcome>,
+    /// The clock that ran out, by its name in the configuration.
+    pub(super) clock: Option<&'static str>,
+    /// The rule of classification, where a status alone was given.
+    pub(super) rule: Option<&'static str>,
+    pub(super) took: Duration,
+}
+
+impl Seen {
+    pub(super) fn entry(&self, target: &Arc<str>) -> Entry {
+        Entry {
+            target: Arc::clone(target),
+            status: self.outcome.as_ref().map_or(Some(200), |outcome| outcome.status),
+            class: self.outcome.as_ref().map(|outcome| outcome.class),
+            clock: self.clock,
+            ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// `left`: the time to the deadline, which cuts a clock short.
+pub(super) fn seen(fate: Fate, step: &Step, left: Duration) -> Seen {
+    let timeouts = &step.target.timeouts;
+    let (outcome, rule) = match fate {
+        Fate::Served => (None, None),
+        Fate::Answer {
+            status,
+            class,
+            retry_after,
+        } => {
+            let (class, rule) = class.map_or_else(|| of_status(status, step), |class| (class, None));
+            (Some(outcome(class, Some(status), retry_after)), rule)
+        }
+        Fate::Refused => (Some(outcome(Class::Connect, None, None)), None),
+        Fate::Reset => (Some(outcome(Class::Reset, None, None)), None),
+        Fate::Clock(clock) => {
+            let (class, name, limit) = match clock {
+                Clock::Connect => (Class::Connect, "connect", timeouts.connect),
+                Clock::Headers => (Class::Timeout, "headers", timeouts.headers),
+                Clock::FirstToken => (Class::Timeout, "first_token", timeouts.first_token),
+            };
+            let (class, name, cause) = if limit < left {
+                (class, name, Cause::Target)
+            } else {
+                (Class::Timeout, "deadline", Cause::Deadline)
+            };
+            return Seen {
+                outcome: Some(Outcome {
+                    cause,
+                    ..outcome(class, None, None)
+                }),
+                clock: Some(name),
+                rule: None,
+                took: limit.min(left),
+            };
+        }
+    };
+    Seen {
+        outcome,
+        clock: None,
+        rule,
+        took: Duration::ZERO,
+    }
+}
+
+fn outcome(class: Class, status: Option<u16>, retry_after: Option<Duration>) -> Outcome {
+    Outcome {
+        class,
+        status,
+        retry_after,
+        cause: Cause::Target,
+    }
+}
+
+/// What an answer means of which nothing is known but its status.
+fn of_status(status: u16, step: &Step) -> (Class, Option<&'static str>) {
+    let verdict = classify::classify(&Signals {
+        status,
+        headers: &HeaderMap::new(),
+        body: &[],
+        provider: step.target.upstream.provider.as_deref(),
+    });
+    (verdict.class, Some(verdict.rule))
+}

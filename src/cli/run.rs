@@ -1,0 +1,33 @@
+//! `switchback run`: serve.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::KeyPolicy;
+use crate::{server, telemetry};
+
+/// Serve the routes of a configuration file
+///
+/// SIGTERM finishes running requests first, for at most `server.drain`; SIGINT stops at once.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration file [default: $SWITCHBACK_CONFIG, else ./conf/switchback.yaml, else
+    /// /etc/switchback/switchback.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Some(loaded) = super::load(arguments.config.as_deref(), KeyPolicy::Required)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let config = loaded.config;
+    telemetry::init(super::log_settings(&config.log));
+    log::info!(
+        file = loaded.file.display().to_string().as_str(), why = loaded.found.to_string().as_str(),
+        upstreams = config.upstreams.len(), routes = config.routes.len();
+        "configuration loaded"
+    );
+    server::run(&config, |_| {})?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,25 @@
+//! Writing to the terminal or to whatever stands in for it.
+
+use std::io::{self, IsTerminal, Write};
+
+/// One line to standard error. Where that is closed, nobody is left to tell.
+pub(super) fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Whether standard error shows colours.
+pub(super) fn colour_on_stderr() -> bool {
+    shows_colour(io::stderr().is_terminal())
+}
+
+/// Whether standard output shows colours.
+pub(super) fn colour_on_stdout() -> bool {
+    shows_colour(io::stdout().is_terminal())
+}
+
+/// On a terminal, unless `NO_COLOR` says otherwise (no-color.org).
+fn shows_colour(is_terminal: bool) -> bool {
+    is_terminal
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}

@@ -1,0 +1,29 @@
+//! `models`, in either protocol. A stand-in answers for any model, so its list names only one: `stand-in`.
+
+use serde_json::{Value, json};
+
+use super::answer::Ask;
+use super::provider::{Identity, Stamp, rfc3339};
+use crate::protocol::Protocol;
+
+/// The list, or the one model that is asked for.
+pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
+    let one = |model: &str| match ask.protocol {
+        Protocol::OpenAi => {
+            json!({ "id": model, "object": "model", "created": stamp.now_s, "owned_by": identity.name })
+        }
+        Protocol::Anthropic => {
+            json!({ "id": model, "type": "model", "display_name": model, "created_at": rfc3339(stamp.now_s) })
+        }
+    };
+    if !ask.model.is_empty() {
+        return one(&ask.model);
+    }
+    let list = one("stand-in");
+    match ask.protocol {
+        Protocol::OpenAi => json!({ "object": "list", "data": [list] }),
+        Protocol::Anthropic => {
+            json!({ "data": [list], "has_more": false, "first_id": "stand-in", "last_id": "stand-in" })
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Keys show nowhere: not in messages, not in source lines, not in `Debug`.
+
+use switchback::config::{self, Key, KeyPolicy, LoadOptions};
+
+use crate::builder::Check;
+
+const SECRET: &str = "sk-9f8e7d";
+
+/// Ways to write a credential into the file, right and wrong; `SECRET` stands for it.
+const WRITTEN: [&str; 17] = [
+    "upstreams: { u: { url: nowhere, key: SECRET } }",
+    "upstreams: { u: { url: nowhere, key: 'SECRET' , kye: SECRET } }",
+    "upstreams: { u: { url: nowhere, key: \"${NONE:-SECRET}\" } }",
+    "upstreams: { u: { url: nowhere, key: [SECRET] } }",
+    "upstreams: { u: { url: nowhere, key: { value: SECRET } } }",
+    "upstreams: { u: { url: nowhere, key: { env: SECRET } } }",
+    "upstreams: { u: { url: nowhere, api_key: SECRET } }",
+    "upstreams: { u: { url: nowhere, Authorization: [Bearer SECRET] } }",
+    "upstreams: { u: { url: nowhere, key: none, key: SECRET } }",
+    "upstreams: { u: { url: nowhere, key: \"SECRET\\n\\nx\" } }",
+    "upstreams: { u: { url: nowhere, headers: { authorization: Bearer SECRET }, x: 1 } }",
+    "upstreams: { u: { url: nowhere, headers: { x y: SECRET } } }",
+    "upstreams: { u: { url: nowhere, query: { key: SECRET }, x: 1 } }",
+    "upstreams: { u: { url: 'https://me:SECRET@host/v1' } }",
+    "x: &k SECRET\nupstreams: { u: { url: nowhere, key: *k } }",
+    "upstreams: { u: { key: SECRET, url: [ } }",
+    "upstreams:\n  u:\n    key: SECRET: x\n",
+];
+
+#[test]
+fn a_key_in_the_file_is_not_printed() {
+    for written in WRITTEN {
+        let outcome = Check::of(&written.replace("SECRET", SECRET)).run(&["check", "c.yaml"]);
+        assert_eq!(outcome.status, Some(1), "{written}");
+        assert!(!outcome.stderr.contains(SECRET), "{written}\n{}", outcome.stderr);
+        assert!(outcome.stderr.contains("error["), "{written}");
+    }
+}
+
+/// A variable in a place where it does not belong: messages show its name.
+#[test]
+fn what_a_variable_holds_is_not_printed() {
+    for place in [
+        "upstreams: { u: { url: ${V} } }\nroutes: { m: [u] }",
+        "upstreams: { u: { url: http://a, protocol: ${V}, provider: ${V}, http: ${V}, key: ${V} } }\nroutes: { m: [\"${V}\"] }",
+        "upstreams: { u: { url: http://a, timeouts: { idle: ${V} }, key_header: ${V}, remove_headers: [\"a ${V}\"] } }\nroutes: { m: [u] }",
+        "upstreams: { u: { url: http://a, headers: { ${V}: \"${V}\\nx\" } } }\nroutes: { m: [u] }",
+        "upstreams: { ${V}: { url: http://a, tls: { ca: ${V}, server_name: \"${V} x\" } } }\nroutes: { ${V}: [] }",
+        "upstreams: { u: { url: http://a, key: { file: ${V} } } }\nroutes: { m: [{ route: ${V} }, { upstream: ${V} }] }",
+        "upstreams: { u: { url: http://a, key: { credential: ${V} } } }\nroutes: { m: [u], '${V}*': [u, u], '${V}**': [u] }\nlisten: [\"${V}\"]",
+        "upstreams: { u: { url: http://a } }\nroutes: { '${V}': [{ route: '${V}' }] }\nserver: { passthrough: ${V}, threads: ${V}, max_body: ${V} }",
+        "upstreams: { u: { url: http://a } }\nroutes: { m: [u] }\npolicy: { on: { ${V}: ${V} }, exhausted: ${V} }\nlog: { level: ${V} }",
+    ] {
+        // In capitals too: a name with capitals can't name an upstream.
+        let secret = SECRET.to_uppercase();
+        let outcome = Check::of(place).env("V", &secret).run(&["check", "c.yaml"]);
+        assert_eq!(outcome.status, Some(1), "{place}\n{}", outcome.stderr);
+        assert!(!outcome.stderr.contains(&secret), "{place}\n{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let yaml = format!(
+        "upstreams:\n  a: {{ url: https://a.example, key: {SECRET}, headers: {{ x-a: {SECRET} }}, query: {{ key: {SECRET} }} }}\n  \
+         b: {{ url: https://b.example, key: ${{V}} }}\nroutes: {{ m: [a, b] }}\n"
+    );
+    let check = Check::of(&yaml);
+    let env = |name: &str| (name == "V").then(|| SECRET.to_owned());
+    let loaded = config::load(
+        &check.path().join("c.yaml"),
+        &LoadOptions {
+            env: &env,
+            keys: KeyPolicy::Required,
+        },
+    );
+    assert!(!format!("{:?}{:?}{:?}", loaded.config, loaded.source, loaded.diagnostics).contains(SECRET));
+    let upstreams = loaded.config.unwrap().upstreams;
+    assert_eq!(upstreams.len(), 2);
+    for upstream in upstreams {
+        assert!(matches!(&upstream.key, Key::Secret(secret) if secret.expose() == SECRET));
+    }
+}

@@ -1,0 +1,10 @@
+//! `switchback classify` and `switchback explain`, driven as a person drives them, and held against the gateway itself.
+
+// Clippy knows functions that are tests, not a whole target.
+#![allow(clippy::unwrap_used)]
+
+mod agreement;
+mod classify;
+mod explain;
+mod gateway;
+mod program;
