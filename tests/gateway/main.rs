@@ -1,0 +1,36 @@
+//! The gateway through its real binary: every test starts its own process and its own scripted upstreams, on sockets
+//! that nobody else has. One file a feature.
+#![allow(clippy::unwrap_used)]
+
+mod access_log;
+mod answers;
+mod backpressure;
+mod bad_input;
+mod body;
+mod client_leaves;
+mod clocks;
+mod commit;
+mod cooldown;
+mod credentials;
+mod encodings;
+mod exhausted;
+mod failover;
+mod forms;
+mod harness;
+mod headers;
+mod http2;
+mod keep_alive;
+mod max_inflight;
+mod models;
+mod passthrough;
+mod paths;
+mod pinned;
+mod recovery;
+mod retries;
+mod routing;
+mod stop;
+mod streaming;
+mod support;
+mod tls;
+mod unix_socket;
+mod upload;

@@ -1,0 +1,240 @@
+//! After commit: bytes as they come, and an end that never looks better than it was.
+
+use serde_json::json;
+
+use crate::support::*;
+
+async fn one(answer: Answer) -> (Upstream, Gateway) {
+    let upstream = Upstream::always(answer).await;
+    let gateway = Gateway::start(chain_with(&[upstream.url()], ", protocol: [openai, anthropic]")).await;
+    (upstream, gateway)
+}
+
+#[tokio::test]
+async fn the_client_reads_an_event_before_the_upstream_sends_the_next() {
+    let upstream = Manual::listen().await;
+    let gateway = Gateway::start(chain(&[upstream.url()])).await;
+    let mut client = gateway.client().await;
+    client.send(post(CHAT, chat_stream("m"))).await;
+    let (mut play, ..) = upstream.request().await;
+    play.begin_sse().await;
+    play.chunk(role()).await;
+    for word in ["one", "two", "three"] {
+        play.chunk(delta(word)).await;
+        if word == "one" {
+            let head = client.head().await;
+            assert_eq!(
+                (head.status(), head.header("content-type")),
+                (200, Some("text/event-stream"))
+            );
+            assert_eq!(client.until(word).await, (role() + &delta(word)).into_bytes());
+        } else {
+            assert_eq!(client.until(word).await, delta(word).into_bytes());
+        }
+    }
+    // Half an event passes too: there is no waiting for its end.
+    play.chunk("data: {\"cho").await;
+    assert_eq!(client.until("cho").await, b"data: {\"cho");
+    play.chunk(finish().trim_start_matches("data: {\"cho")).await;
+    play.chunk(DONE).await;
+    play.finish().await;
+    assert_eq!(client.rest_of_stream().await.1, End::Clean);
+}
+
+#[tokio::test]
+async fn the_bytes_of_a_stream_are_not_framed_anew() {
+    let odd = format!(
+        "{}:comment\nevent: x\ndata:no space\ndata:  two\n\nid: 7\n\n{}{}",
+        delta("a"),
+        finish(),
+        DONE
+    );
+    for answer in [
+        Answer::sse([odd.clone()]),
+        Answer::sse([odd.clone()]).dribbled(),
+        Answer::sse(odd.as_bytes().chunks(1)),
+    ] {
+        let (_upstream, gateway) = one(answer).await;
+        let response = gateway.post(CHAT, chat_stream("m")).await;
+        assert_eq!((response.text(), response.end), (odd.clone(), End::Clean));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_http_1_0_passes() {
+    let whole = stream_of("hi").concat();
+    let (_upstream, gateway) = one(Answer::sse([whole.clone()]).until_close()).await;
+    let response = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!(
+        (response.status(), response.text(), response.end),
+        (200, whole, End::Clean)
+    );
+}
+
+/// What was sent comes first; then one error event with the request's id; then no clean end.
+async fn broken(path: &str, answer: Answer, sent: &str, error_event: &str) {
+    let shown = format!("{answer:?}");
+    let (_upstream, gateway) = one(answer).await;
+    let response = gateway.post(path, chat_stream("m")).await;
+    assert_eq!(response.status(), 200);
+    assert_ne!(response.end, End::Clean, "{shown}");
+    let text = response.text();
+    let added = text
+        .strip_prefix(sent)
+        .unwrap_or_else(|| panic!("{sent:?} before {text:?}"));
+    assert!(added.trim_start().starts_with(error_event), "{added:?}");
+    assert!(added.ends_with("\n\n") && added.contains(&response.id()), "{added:?}");
+    let data = added
+        .lines()
+        .find_map(|line| line.strip_prefix("data: "))
+        .expect("an event with data");
+    let data: serde_json::Value = serde_json::from_str(data).expect("of JSON");
+    assert!(data["error"]["message"].is_string(), "{data}");
+    assert_eq!(added.matches("data:").count(), 1, "one event: {added:?}");
+    let line = gateway.access(&response.id()).await;
+    assert_eq!(line["outcome"], "broken");
+}
+
+#[tokio::test]
+async fn a_broken_stream_never_looks_complete() {
+    let sent = role() + &delta("half");
+    for ending in [Ending::Cut, Ending::Reset, Ending::Whole] {
+        let answer = Answer::sse([sent.clone()]).then(ending);
+        broken(CHAT, answer, &sent, "data: {").await;
+    }
+    let half_event = sent.clone() + "data: {\"choices\":[{\"del";
+    broken(
+        CHAT,
+        Answer::sse([half_event.clone()]).then(Ending::Cut),
+        &half_event,
+        "data: {",
+    )
+    .await;
+    broken(CHAT, Answer::sse([sent.clone()]).until_close(), &sent, "data: {").await;
+}
+
+fn message(parts: usize) -> String {
+    let events = [
+        event("message_start", json!({ "message": { "id": "msg_1" } })),
+        event(
+            "content_block_delta",
+            json!({ "index": 0, "delta": { "type": "text_delta", "text": "hi" } }),
+        ),
+        event("message_delta", json!({ "delta": { "stop_reason": "end_turn" } })),
+        event("message_stop", json!({})),
+    ];
+    events[..parts].concat()
+}
+
+fn response_events(last: &str) -> String {
+    event("response.created", json!({ "response": {} }))
+        + &event("response.output_text.delta", json!({ "delta": "hi" }))
+        + &if last.is_empty() {
+            String::new()
+        } else {
+            event(last, json!({ "response": {} }))
+        }
+}
+
+#[tokio::test]
+async fn every_protocol_has_its_own_end() {
+    broken(MESSAGES, Answer::sse([message(3)]), &message(3), "event: error\n").await;
+    broken(
+        MESSAGES,
+        Answer::sse([message(2)]).then(Ending::Reset),
+        &message(2),
+        "event: error\n",
+    )
+    .await;
+    let events = response_events("");
+    let (_upstream, gateway) = one(Answer::sse([events.clone()])).await;
+    let response = gateway.post("/v1/responses", chat_stream("m")).await;
+    assert!(
+        response.end != End::Clean && response.text().starts_with(&events),
+        "{response:?}"
+    );
+    assert!(response.text()[events.len()..].contains("error"), "{response:?}");
+    for (path, whole) in [
+        (MESSAGES, message(4)),
+        ("/v1/responses", response_events("response.completed")),
+        ("/v1/responses", response_events("response.incomplete")),
+        ("/v1/responses", response_events("response.failed")),
+        (CHAT, delta("hi") + &finish() + DONE),
+        (CHAT, delta("hi") + DONE),
+        (CHAT, delta("hi") + &finish()),
+        (
+            CHAT,
+            delta("hi") + &finish() + "data: {\"choices\":[],\"usage\":{\"total_tokens\":1}}\n\n",
+        ),
+    ] {
+        let (_upstream, gateway) = one(Answer::sse([whole.clone()])).await;
+        let response = gateway.post(path, chat_stream("m")).await;
+        assert_eq!((response.text(), response.end), (whole, End::Clean), "nothing is added");
+    }
+}
+
+#[tokio::test]
+async fn an_end_may_come_in_pieces() {
+    let whole = delta("hi") + &finish();
+    let (_upstream, gateway) = one(Answer::sse(whole.as_bytes().chunks(3))).await;
+    let response = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!((response.text(), response.end), (whole, End::Clean));
+}
+
+#[tokio::test]
+async fn an_end_that_is_only_quoted_is_none() {
+    let sent = delta("say data: [DONE] and \"finish_reason\":\"stop\"");
+    broken(CHAT, Answer::sse([sent.clone()]), &sent, "data: {").await;
+}
+
+#[tokio::test]
+async fn an_upstreams_own_error_event_passes_as_it_is() {
+    let whole = delta("hi") + &format!("data: {}\n\n", error("boom", "server_error", None)) + DONE;
+    let (_upstream, gateway) = one(Answer::sse([whole.clone()])).await;
+    let response = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!((response.text(), response.end), (whole, End::Clean));
+}
+
+#[tokio::test]
+async fn other_bodies_that_are_cut_end_uncleanly_too() {
+    for answer in [
+        Answer::json(200, "{\"id\":\"1\",\"half\":"),
+        Answer::json(200, "{\"id\":\"1\",\"half\":").chunked(),
+        Answer::status(200, "RIFF....WAVE").header("content-type", "audio/wav"),
+    ] {
+        for ending in [Ending::Cut, Ending::Reset] {
+            let (_upstream, gateway) = one(answer.clone().then(ending)).await;
+            let response = gateway.post("/v1/audio/speech", chat("m")).await;
+            assert_eq!(response.status(), 200);
+            assert_ne!(response.end, End::Clean, "{answer:?} {ending:?}");
+            let sent = answer.clone().then(Ending::Cut).writes().concat();
+            let sent = String::from_utf8_lossy(&sent).into_owned();
+            assert!(
+                sent.contains(&response.text()),
+                "nothing is added: {:?}",
+                response.text()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_next_request_is_not_hurt_by_a_broken_one() {
+    let good = Answer::sse(stream_of("well"));
+    let upstream = Upstream::answering([Answer::sse([delta("half")]).then(Ending::Cut), good]).await;
+    let gateway = Gateway::start(chain(&[upstream.url()])).await;
+    assert_ne!(gateway.post(CHAT, chat_stream("m")).await.end, End::Clean);
+    let response = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!(
+        (response.text(), response.end),
+        (stream_of("well").concat(), End::Clean)
+    );
+}
+
+#[tokio::test]
+async fn a_stream_dribbled_byte_by_byte_is_the_same_stream() {
+    let whole = stream_of("slow").concat();
+    let (_upstream, gateway) = one(Answer::sse([whole.clone()]).dribbled()).await;
+    let response = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!((response.text(), response.end), (whole, End::Clean));
+}
