@@ -2,7 +2,6 @@
 //! course: what follows a failure, and what the client gets in the end.
 
 pub mod course;
-pub mod glob;
 pub mod last_resort;
 pub mod ledger;
 pub mod left_out;

@@ -1,28 +1,33 @@
 //! Patterns in which `*` stands for any text, none included.
 
-/// Whether `text` is one of those that `pattern` stands for. Takes `pattern.len() × text.len()` steps at most.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    // Greedy, with one point of return: the last `*` seen and what it took.
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if pattern.get(p) == Some(&'*') {
-            retry = Some((p, t));
+/// Whether `name` matches `pattern`, in which `*` stands for any run of characters, the empty one too.
+///
+/// Linear in `name` for each star: on a mismatch only the last star takes one more character.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            last_star = Some((p, n));
             p += 1;
-        } else if pattern.get(p) == Some(&text[t]) {
+        } else if pattern.get(p) == Some(&name[n]) {
             p += 1;
-            t += 1;
-        } else if let Some((star, taken)) = retry {
-            retry = Some((star, taken + 1));
+            n += 1;
+        } else if let Some((star, taken)) = last_star {
+            last_star = Some((star, taken + 1));
             p = star + 1;
-            t = taken + 1;
+            n = taken + 1;
         } else {
             return false;
         }
     }
-    pattern[p..].iter().all(|&c| c == '*')
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+/// The order among globs: more literal characters win.
+pub fn literal_chars(pattern: &str) -> usize {
+    pattern.chars().filter(|&c| c != '*').count()
 }
 
 /// Whether every text that `narrow` stands for is one of `wide` too.
@@ -84,5 +89,35 @@ mod tests {
         ] {
             assert!(!covers(wide, narrow), "{wide} {narrow}");
         }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run() {
+        for (pattern, name, expected) in [
+            ("*", "", true),
+            ("*", "gpt-4o", true),
+            ("gpt-*", "gpt-4o", true),
+            ("gpt-*", "gpt-", true),
+            ("gpt-*", "gpt", false),
+            ("*-mini", "gpt-4o-mini", true),
+            ("*-mini", "gpt-4o-mini-2", false),
+            ("gpt-*-mini*", "gpt-4o-mini-2024", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ü*", "über", true),
+            ("gpt-4o", "gpt-4o", true),
+            ("gpt-4o", "gpt-4", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
+        }
+        assert_eq!(literal_chars("gpt-*-ü*"), 6);
+    }
+
+    #[test]
+    fn hostile_names_take_no_exponential_time() {
+        assert!(!matches(
+            &"a*".repeat(50),
+            &"a".repeat(20_000).replace("aa", "ab")[..].replace('a', "c")
+        ));
     }
 }

@@ -4,7 +4,7 @@
 const NAME_CHARS_MAX: usize = 64;
 
 /// The candidate with the fewest edits from `name`, if it is near enough to be a slip.
-pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let length = name.chars().count();
     if length > NAME_CHARS_MAX {
         return None;
@@ -21,7 +21,7 @@ pub(super) fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c s
 }
 
 /// Insertions, removals, replacements and swaps of neighbours (optimal string alignment), without regard to case.
-fn edits(left: &str, right: &str) -> usize {
+pub fn edits(left: &str, right: &str) -> usize {
     let left: Vec<char> = left.chars().flat_map(char::to_lowercase).collect();
     let right: Vec<char> = right.chars().flat_map(char::to_lowercase).collect();
     let mut before_last = vec![0; right.len() + 1];

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::config::nearest::nearest;
+
 /// What is wrong with a stand-in. Text and value go both ways: `parse` and `Display`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -201,31 +203,6 @@ fn duration(text: &str) -> Result<Duration, FaultError> {
         .map(Duration::from_millis)
         .filter(|wait| *wait <= WAIT_MAX)
         .ok_or_else(|| FaultError(format!("`{text}` is no time from 0 to {}m", WAIT_MAX.as_secs() / 60)))
-}
-
-/// The name that `text` most likely means, if one is near enough (half of its letters may differ, three at most).
-pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let text: String = text.chars().take(64).flat_map(char::to_lowercase).collect();
-    names
-        .map(|name| (distance(&text, name), name))
-        .filter(|(distance, name)| *distance <= (name.chars().count() / 2).clamp(1, 3))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Levenshtein's distance, with one row kept.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::glob;
 use crate::classify::{Action, Class};
-use crate::config::{self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts};
+use crate::config::nearest::edits;
+use crate::config::{
+    self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts, glob,
+};
 use crate::protocol::Protocol;
 use crate::upstream::Upstream;
 use crate::upstream::registry::SharedHealth;
@@ -134,7 +136,7 @@ impl RouteTable {
     pub fn closest(&self, model: &str) -> Vec<&str> {
         // Bounded: the distance is quadratic in the lengths.
         let model: String = model.chars().take(128).collect();
-        let mut scored: Vec<_> = self.models().map(|name| (distance(&model, name), name)).collect();
+        let mut scored: Vec<_> = self.models().map(|name| (edits(&model, name), name)).collect();
         scored.sort_by_key(|&(distance, _)| distance);
         scored.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
     }
@@ -274,20 +276,4 @@ impl Compiler<'_> {
             overrides: config::PolicyOverrides::default(),
         })
     }
-}
-
-/// Levenshtein distance, in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -1,7 +1,7 @@
 //! The access log: one line a request.
 
 use log::Level;
-use log::kv::{Error, Key, Source, Value, VisitSource};
+use log::kv::{Error, Source, Value, VisitSource};
 
 use super::fields;
 
@@ -109,12 +109,7 @@ impl Source for Access<'_> {
             (fields::BYTES_OUT, Some(Value::from(self.bytes_out))),
             (fields::LEDGER, ledger.map(Value::from)),
         ];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                visitor.visit_pair(Key::from_str(name), value)?;
-            }
-        }
-        Ok(())
+        fields::visit(fields, visitor)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One line a failed attempt: what the upstream did, and what was done about it.
 
 use log::Level;
-use log::kv::{Error, Key, Source, Value, VisitSource};
+use log::kv::{Error, Source, Value, VisitSource};
 
 use super::fields;
 
@@ -74,12 +74,7 @@ impl Source for Attempt<'_> {
             (fields::REASON, self.reason.map(Value::from)),
             (fields::RULE, self.rule.map(Value::from)),
         ];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                visitor.visit_pair(Key::from_str(name), value)?;
-            }
-        }
-        Ok(())
+        fields::visit(fields, visitor)
     }
 }
 

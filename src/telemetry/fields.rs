@@ -1,6 +1,8 @@
 //! The names of the log's fields, here and nowhere else: what an operator searches for must not drift.
 //! In text and JSON they are written as they stand; in the journal [`journal_name`] gives the name.
 
+use log::kv::{Error, Key, Value, VisitSource};
+
 /// The request's id, as in `x-gateway-request-id`.
 pub const ID: &str = "id";
 /// The client's address, or `unix`.
@@ -51,6 +53,19 @@ pub const SECONDS: &str = "seconds";
 
 /// journald takes names of at most 64 bytes.
 const JOURNAL_NAME_BYTES_MAX: usize = 64;
+
+/// Hands out the fields that have a value.
+pub(super) fn visit<'kvs, const N: usize>(
+    fields: [(&'static str, Option<Value<'kvs>>); N],
+    visitor: &mut dyn VisitSource<'kvs>,
+) -> Result<(), Error> {
+    for (name, value) in fields {
+        if let Some(value) = value {
+            visitor.visit_pair(Key::from_str(name), value)?;
+        }
+    }
+    Ok(())
+}
 
 /// Writes the journal's name of a field: `model` is `SWITCHBACK_MODEL`, `id` is `SWITCHBACK_REQUEST_ID`.
 /// Names there are `[A-Z0-9_]` (systemd.journal-fields(7)).
