@@ -7,7 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::reader::{Entry, Fields, Reader, Text, quote};
 use super::source::Place;
-use super::{Policy, PolicyOverrides, Route, Target, Timeouts, Upstream, UpstreamTarget};
+use super::{Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
 use super::{policy, quantity};
 
 const WEIGHT_MAX: u32 = 1_000_000;
@@ -94,7 +94,7 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
         _ => Some((value, name.place)),
     };
     if let Some((list, at)) = list {
-        let timeouts = scope.policy.timeouts.with(&overrides.timeouts);
+        let timeouts = overrides.timeouts;
         let items = reader
             .items(list, at, &format!("the chain of {what}"))
             .unwrap_or_default();
@@ -121,7 +121,7 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
 }
 
 /// One item of a chain.
-fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: Timeouts) -> Option<Target> {
+fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: TimeoutOverrides) -> Option<Target> {
     if has_key(node, "spread") {
         let fields = reader.fields(node, node.place, "a spread", &["spread"])?;
         return spread(reader, &fields, scope, timeouts);
@@ -148,7 +148,7 @@ fn upstream_target(
     reader: &mut Reader<'_>,
     node: &Node,
     scope: &Scope<'_>,
-    timeouts: Timeouts,
+    timeouts: TimeoutOverrides,
 ) -> Option<UpstreamTarget> {
     match &node.value {
         Value::Scalar(_) => {
@@ -184,8 +184,11 @@ fn upstream_target(
             });
             let model = fields.get("model").and_then(|node| model(reader, node));
             let timeouts = fields.section("timeouts").map(|(node, at)| {
-                let wider = upstream.map_or(timeouts, |index| timeouts.with(&scope.upstreams[index].timeouts));
-                policy::timeouts(reader, node, at, wider)
+                let upstream = upstream
+                    .map(|index| scope.upstreams[index].timeouts)
+                    .unwrap_or_default();
+                // As routing puts them together: the route's win over the upstream's.
+                policy::timeouts(reader, node, at, scope.policy.timeouts.with(&upstream).with(&timeouts))
             });
             let prefill = fields
                 .get("prefill")
@@ -238,7 +241,12 @@ fn known_upstream(
 }
 
 /// `{ spread: [ { target, weight }, … ] }`; an item may also be a target alone, of weight 1.
-fn spread(reader: &mut Reader<'_>, fields: &Fields<'_>, scope: &Scope<'_>, timeouts: Timeouts) -> Option<Target> {
+fn spread(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    scope: &Scope<'_>,
+    timeouts: TimeoutOverrides,
+) -> Option<Target> {
     let (node, at) = fields.section("spread")?;
     let items = reader.items(node, at, "`spread`")?;
     if items.is_empty() {
