@@ -279,6 +279,8 @@ pub struct Server {
     /// `None` is `auto`: one a core.
     pub threads: Option<usize>,
     pub max_body_bytes: usize,
+    /// Of the text of one stream that may be resumed.
+    pub max_held_bytes: usize,
     pub client_timeout: Duration,
     pub drain: Duration,
     /// An index into [`Config::upstreams`].

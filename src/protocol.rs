@@ -8,6 +8,7 @@ pub mod errors;
 pub mod event;
 pub mod judge;
 pub mod models;
+pub mod resume;
 pub mod sse;
 pub mod tail;
 

@@ -13,6 +13,7 @@ mod reading;
 mod record;
 mod relay;
 mod reply;
+mod resuming;
 mod snapshot;
 mod verdict;
 
@@ -81,7 +82,7 @@ impl ProxyHttp for Gateway {
         upstream_request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        attempt::address(upstream_request, ctx)
+        attempt::address(upstream_request, ctx, &self.connector)
     }
 
     /// The verdict on an answer: deliver it, or try again.
@@ -140,6 +141,7 @@ impl ProxyHttp for Gateway {
     /// The access-log line.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         health::ended(ctx, error.is_none());
+        resuming::account(ctx);
         record::access(session, error, ctx);
     }
 

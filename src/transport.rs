@@ -8,6 +8,7 @@
 //! opens the connection, sends, waits and judges inside `read_response_header`: there Pingora watches the client too, so
 //! a client that leaves cancels the attempt in any of these phases.
 
+mod answer;
 pub mod assignment;
 pub mod clock;
 mod connections;
@@ -15,13 +16,15 @@ pub mod connector;
 pub mod endpoint;
 pub mod failure;
 pub mod origin;
+pub mod resume;
 mod sending;
 mod session;
 mod wire;
 
-pub use assignment::{Assignment, Clocks, Evidence};
+pub use assignment::{Assignment, Clocks, Evidence, Resumable};
 pub use connections::Connection;
 pub use connector::JudgingConnector;
 pub use endpoint::Endpoint;
 pub use failure::Failure;
 pub use origin::Origin;
+pub use resume::Resume;

@@ -45,6 +45,11 @@ impl Replay {
         &self.facts
     }
 
+    /// What was read for its facts: the body without its `content-encoding`.
+    pub fn plain(&self) -> &Bytes {
+        self.decoded.as_ref().unwrap_or(&self.raw)
+    }
+
     /// Bytes as they came.
     pub fn len(&self) -> usize {
         self.raw.len()

@@ -10,8 +10,6 @@ use super::nearest::nearest;
 use super::source::{Place, Source};
 use super::{KeyPolicy, LoadOptions};
 
-/// Read and checked, but without effect in this version: written, they get a warning.
-const NO_EFFECT_YET: [&str; 1] = ["prefill"];
 /// Reserved for a later version: written, they are an error.
 const NOT_YET: [&str; 3] = ["admin", "balance", "clients"];
 
@@ -175,10 +173,6 @@ impl<'a> Reader<'a> {
             if let Some(first) = fields.key_place(known_name) {
                 self.duplicate_key(key.place, first, name);
                 continue;
-            }
-            if NO_EFFECT_YET.contains(&name) {
-                let message = format!("`{name}` has no effect yet in this version");
-                self.report(Diagnostic::warning("no-effect-yet", key.place, message));
             }
             fields.found.push((known_name, key.place, value));
         }

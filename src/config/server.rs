@@ -33,6 +33,7 @@ impl Default for Server {
         Self {
             threads: None,
             max_body_bytes: 32 << 20,
+            max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(600),
             passthrough: None,
@@ -51,11 +52,12 @@ impl Default for Log {
 }
 
 pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &[Upstream]) -> Server {
-    const KEYS: [&str; 6] = [
+    const KEYS: [&str; 7] = [
         "attempt_header",
         "client_timeout",
         "drain",
         "max_body",
+        "max_held",
         "passthrough",
         "threads",
     ];
@@ -74,6 +76,10 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
     if let Some(node) = fields.get("max_body") {
         let bytes = reader.value(node, "`max_body`", |text| quantity::size_bytes(text, BODY_BYTES_MAX));
         server.max_body_bytes = bytes.unwrap_or(server.max_body_bytes);
+    }
+    if let Some(node) = fields.get("max_held") {
+        let bytes = reader.value(node, "`max_held`", |text| quantity::size_bytes(text, BODY_BYTES_MAX));
+        server.max_held_bytes = bytes.unwrap_or(server.max_held_bytes);
     }
     if let Some(node) = fields.get("client_timeout") {
         let time = reader.value(node, "`client_timeout`", quantity::duration);

@@ -113,10 +113,12 @@ fn of_chunk(object: &Map<String, Value>) -> Meaning {
     meaning
 }
 
+/// Members that come with every delta.
+pub(super) const FRAME: [&str; 5] = ["role", "id", "name", "obfuscation", "provider_specific_fields"];
+
 /// Any member that holds something (content, reasoning, tool calls, a refusal, audio, and what is yet to be
 /// invented), but for those that come with every delta.
 fn has_content(delta: &Map<String, Value>) -> bool {
-    const FRAME: [&str; 5] = ["role", "id", "name", "obfuscation", "provider_specific_fields"];
     let holds = |value: &Value| !matches!(value, Value::Bool(_) | Value::Number(_)) && is_something(value);
     delta
         .iter()

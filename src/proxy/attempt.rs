@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::chain::Begun;
 use super::context::{RequestContext, Stage};
-use super::{headers, verdict};
+use super::{headers, resuming, verdict};
 use crate::routing::Next;
 use crate::transport::{Assignment, Clocks, Failure, JudgingConnector};
 
@@ -101,17 +101,22 @@ fn switch(ctx: &mut RequestContext, failure: Failure) -> Result<()> {
 }
 
 /// Makes `header` what the attempt's target is sent.
-pub(super) fn address(header: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
+pub(super) fn address(
+    header: &mut RequestHeader,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+) -> Result<()> {
     if let Stage::Relaying(relay) = &ctx.stage {
-        return headers::to_upstream(header, &relay.step.target.upstream, ctx);
+        return headers::to_upstream(header, &relay.step.target.upstream, ctx.protocol, &ctx.id);
     }
     let Some((step, connection)) = ctx.stage.take_connection() else {
         return Error::e_explain(ErrorType::InternalError, "a request without its attempt");
     };
-    let Stage::Trying(chain) = &ctx.stage else {
+    let resumable = resuming::resumable(ctx, connector, header);
+    let Some(chain) = ctx.stage.chain() else {
         return Ok(());
     };
-    headers::to_upstream(header, &step.target.upstream, ctx)?;
+    headers::to_upstream(header, &step.target.upstream, ctx.protocol, &ctx.id)?;
     let body = chain.body.outgoing(step.model.as_deref());
     headers::frame_replayed(header, &body, ctx.asked.stream)?;
     let timeouts = &step.target.timeouts;
@@ -127,6 +132,7 @@ pub(super) fn address(header: &mut RequestHeader, ctx: &mut RequestContext) -> R
         kind: ctx.kind,
         protocol: ctx.protocol,
         request_id: ctx.id.header(),
+        resumable,
     }));
     Ok(())
 }

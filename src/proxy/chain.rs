@@ -7,6 +7,8 @@ use bytes::Bytes;
 use pingora_http::ResponseHeader;
 use tokio::time::Instant;
 
+use super::context::Serving;
+use super::resuming::Resuming;
 use crate::body::Replay;
 use crate::classify::Class;
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn};
@@ -106,6 +108,18 @@ impl Chain {
     /// The running attempt, which is no longer the chain's: its answer goes to the client.
     pub fn take_running(&mut self) -> Option<Running> {
         self.running.take()
+    }
+
+    /// Whether the running attempt's target, or one after it, could go on with a stream that breaks off.
+    pub fn may_resume(&self) -> bool {
+        let running = self.running.iter().map(|running| &running.step);
+        running.chain(self.course.following()).any(|step| step.target.prefill)
+    }
+
+    /// From here on it is `resuming` that answers for `serving`.
+    pub fn hand_over(&self, resuming: &Resuming, serving: Serving) {
+        let (made, left) = self.course.attempts();
+        resuming.commit(serving, self.course.following(), made, left);
     }
 
     /// Tells those who answer for a failed attempt. What that changes, and for whom.

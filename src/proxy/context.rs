@@ -11,6 +11,7 @@ use uuid::fmt::Hyphenated;
 
 use super::chain::Chain;
 use super::relay::Relay;
+use super::resuming::Resuming;
 use super::snapshot::Snapshot;
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Ledger, Step};
@@ -36,10 +37,14 @@ pub struct RequestContext {
     /// Every target failed.
     pub exhausted: bool,
     pub client_gone: bool,
-    /// Of the attempt whose answer the client gets, until that has ended.
-    pub serving: Option<Serving>,
+    /// The attempt whose answer the client gets, until that has ended.
+    serving: Option<Serving>,
     /// Of a request that is relayed as it comes, until its answer has ended.
     pub relay_slot: Option<Slot>,
+    /// Of an attempt whose stream others may go on with.
+    pub resuming: Option<Arc<Resuming>>,
+    /// How often another attempt went on with the stream.
+    pub resumed: u32,
     _guard: InFlightGuard,
 }
 
@@ -56,6 +61,13 @@ pub enum Stage {
 }
 
 impl Stage {
+    pub(super) fn chain(&self) -> Option<&Chain> {
+        match self {
+            Self::Trying(chain) => Some(chain),
+            _ => None,
+        }
+    }
+
     /// The connection that the running attempt has opened, and where it leads.
     pub(super) fn take_connection(&mut self) -> Option<(Step, Connection)> {
         let Self::Trying(chain) = self else { return None };
@@ -64,9 +76,10 @@ impl Stage {
     }
 }
 
-/// Who answers the client now.
+/// An attempt whose answer the client gets.
 pub struct Serving {
     pub step: Step,
+    pub began: Instant,
     pub admission: Admission,
 }
 
@@ -113,6 +126,19 @@ impl Asked {
 }
 
 impl RequestContext {
+    /// The answer of `serving` goes to the client.
+    pub(super) fn serve(&mut self, serving: Serving, chain: &Chain) {
+        match &self.resuming {
+            Some(resuming) => chain.hand_over(resuming, serving),
+            None => self.serving = Some(serving),
+        }
+    }
+
+    /// The attempt whose answer the client gets, if that has neither ended nor broken off.
+    pub(super) fn take_serving(&mut self) -> Option<Serving> {
+        self.serving.take().or_else(|| self.resuming.as_ref()?.take_serving())
+    }
+
     pub fn new(snapshot: Arc<Snapshot>, guard: InFlightGuard) -> Self {
         Self {
             snapshot,
@@ -129,6 +155,8 @@ impl RequestContext {
             client_gone: false,
             serving: None,
             relay_slot: None,
+            resuming: None,
+            resumed: 0,
             _guard: guard,
         }
     }

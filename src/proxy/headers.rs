@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::context::RequestContext;
+use super::context::{RequestContext, RequestId};
 use crate::body::Outgoing;
+use crate::protocol::Protocol;
 use crate::upstream::Upstream;
 use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};
 
@@ -49,13 +50,18 @@ pub(super) struct Served<'a> {
 }
 
 /// Turns the client's header into the one that `upstream` is sent: its address, its credential, its own headers.
-pub(super) fn to_upstream(header: &mut RequestHeader, upstream: &Upstream, ctx: &RequestContext) -> Result<()> {
-    let target = upstream.path_and_query(ctx.protocol, header.uri.path(), header.uri.query());
+pub(super) fn to_upstream(
+    header: &mut RequestHeader,
+    upstream: &Upstream,
+    protocol: Protocol,
+    id: &RequestId,
+) -> Result<()> {
+    let target = upstream.path_and_query(protocol, header.uri.path(), header.uri.query());
     let uri = Uri::try_from(target).or_err(ErrorType::InvalidHTTPHeader, "path at the upstream")?;
     header.set_uri(uri);
     remove(header, |_, name| upstream.withholds(name));
-    header.insert_header(REQUEST_ID.clone(), ctx.id.header())?;
-    for (name, value) in upstream.own_headers(ctx.protocol) {
+    header.insert_header(REQUEST_ID.clone(), id.header())?;
+    for (name, value) in upstream.own_headers(protocol) {
         header.insert_header(name.clone(), value.clone())?;
     }
     Ok(())

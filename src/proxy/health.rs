@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::chain::Chain;
-use super::context::{Asked, RequestContext, Stage};
+use super::context::{Asked, RequestContext, Serving, Stage};
 use super::record;
 use crate::classify::Class;
 use crate::routing::{Outcome, Step};
@@ -12,8 +12,8 @@ use crate::upstream::setback::Scope;
 
 /// The running attempt has failed.
 pub(super) fn failed(chain: &Chain, asked: &Asked, outcome: &Outcome, now: Instant) {
-    if let (Some(running), Some(change)) = (chain.running(), chain.report(outcome, now)) {
-        record(&running.step, asked, change);
+    if let Some(running) = chain.running() {
+        record_change(&running.step, asked.model.as_deref(), chain.report(outcome, now));
     }
 }
 
@@ -22,32 +22,37 @@ pub(super) fn answered(ctx: &RequestContext) {
     let Stage::Trying(chain) = &ctx.stage else { return };
     let Some(running) = chain.running() else { return };
     for change in running.admission.answered() {
-        record(&running.step, &ctx.asked, change);
+        record_change(&running.step, ctx.asked.model.as_deref(), Some(change));
     }
 }
 
 /// The answer has ended, `whole` or because the client left: the upstream has room for another request.
 pub(super) fn ended(ctx: &mut RequestContext, whole: bool) {
     ctx.relay_slot = None;
-    if let Some(serving) = ctx.serving.take().filter(|_| whole) {
+    if let Some(serving) = ctx.take_serving().filter(|_| whole) {
         serving.admission.completed();
     }
 }
 
 /// The answer broke off after it had begun.
 pub(super) fn broke_off(ctx: &mut RequestContext) {
-    if let Some(serving) = ctx.serving.take() {
-        let cooldown = &serving.step.target.cooldown;
-        let change = serving.admission.failed(Class::Broken, None, cooldown, Instant::now());
-        if let Some(change) = change {
-            record(&serving.step, &ctx.asked, change);
-        }
+    if let Some(serving) = ctx.take_serving() {
+        record_broken(&serving, ctx.asked.model.as_deref());
     }
 }
 
-fn record(step: &Step, asked: &Asked, (scope, change): (Scope, Change)) {
-    match scope {
-        Scope::Upstream => record::cooldown(&step.target.upstream.name, change),
-        Scope::Target => record::cooldown(&asked.target_name(step), change),
+/// An answer of a request for the model `requested` broke off after it had begun.
+pub(super) fn record_broken(serving: &Serving, requested: Option<&str>) {
+    let cooldown = &serving.step.target.cooldown;
+    let change = serving.admission.failed(Class::Broken, None, cooldown, Instant::now());
+    record_change(&serving.step, requested, change);
+}
+
+/// What has changed for the target of `step`, in a request for the model `requested`, or for its upstream.
+pub(super) fn record_change(step: &Step, requested: Option<&str>, change: Option<(Scope, Change)>) {
+    match change {
+        Some((Scope::Upstream, change)) => record::cooldown(&step.target.upstream.name, change),
+        Some((Scope::Target, change)) => record::cooldown(&step.name(requested), change),
+        None => {}
     }
 }

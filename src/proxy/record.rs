@@ -6,7 +6,6 @@ use pingora_proxy::Session;
 use super::context::{RequestContext, Stage};
 use super::intake::is_client_gone;
 use crate::classify::Class;
-use crate::routing::Next;
 use crate::telemetry::access::{Access, Outcome};
 use crate::telemetry::attempt;
 use crate::telemetry::cooldown::{Cooldown, Phase};
@@ -24,7 +23,8 @@ pub(super) struct Attempt<'a> {
     pub reason: Option<&'a str>,
     pub rule: Option<&'static str>,
     pub ms: u64,
-    pub next: Next,
+    /// What came of it.
+    pub action: &'static str,
     pub upstream_request_id: Option<&'a str>,
 }
 
@@ -40,7 +40,7 @@ impl Attempt<'_> {
             reason: self.reason,
             rule: self.rule,
             ms: self.ms,
-            action: self.next.name(),
+            action: self.action,
             upstream_request_id: self.upstream_request_id,
         }
         .emit();
@@ -93,6 +93,7 @@ pub(super) fn access(session: &Session, error: Option<&Error>, ctx: &RequestCont
         status: session.response_written().map(|response| response.status.as_u16()),
         outcome: outcome(session, error, ctx),
         attempts: ctx.ledger.attempts(),
+        resumed: ctx.resumed,
         ledger,
         ms: ms(tokio::time::Instant::now()),
         first_byte_ms: ctx.committed.map(ms),

@@ -15,6 +15,8 @@ pub struct Snapshot {
     /// By [`Upstream::index`](crate::upstream::Upstream).
     pub endpoints: Vec<Arc<Endpoint>>,
     pub max_body_bytes: usize,
+    /// Of the text of one stream that may be resumed.
+    pub max_held_bytes: usize,
     pub client_timeout: Duration,
     pub attempt_header: bool,
     /// Unix seconds at which the configuration was loaded: `created` in model lists.
@@ -36,6 +38,7 @@ impl Snapshot {
         Ok(Self {
             endpoints: endpoints.collect::<Result<_, _>>()?,
             max_body_bytes: config.server.max_body_bytes,
+            max_held_bytes: config.server.max_held_bytes,
             client_timeout: config.server.client_timeout,
             attempt_header: config.server.attempt_header,
             loaded_at,

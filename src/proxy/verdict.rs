@@ -43,25 +43,7 @@ pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -
 
 /// Settles a failed answer. `Ok`: it is delivered all the same.
 fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut RequestContext) -> Result<()> {
-    let status = header.status.as_u16();
-    let classify::Verdict { class, rule } = classify::classify(&Signals {
-        status,
-        headers: &header.headers,
-        body: &evidence.payload,
-        provider: step.target.upstream.provider.as_deref(),
-    });
-    let outcome = Outcome {
-        class,
-        status: Some(status),
-        retry_after: classify::hint::retry_after(&header.headers, &evidence.payload, SystemTime::now()),
-        cause: Cause::Target,
-    };
-    let signs = Signs {
-        reason: None,
-        rule: Some(rule),
-        clock: None,
-        upstream_request_id: headers::upstream_request_id(&header.headers),
-    };
+    let (outcome, signs) = read(header, evidence, step);
     let next = settle(ctx, &outcome, &signs);
     let Stage::Trying(chain) = &mut ctx.stage else {
         return Ok(());
@@ -82,6 +64,29 @@ fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut R
     }
 }
 
+/// What a failed answer means.
+pub(super) fn read<'a>(header: &'a ResponseHeader, evidence: &Evidence, step: &Step) -> (Outcome, Signs<'a>) {
+    let status = header.status.as_u16();
+    let classify::Verdict { class, rule } = classify::classify(&Signals {
+        status,
+        headers: &header.headers,
+        body: &evidence.payload,
+        provider: step.target.upstream.provider.as_deref(),
+    });
+    let outcome = Outcome {
+        class,
+        status: Some(status),
+        retry_after: classify::hint::retry_after(&header.headers, &evidence.payload, SystemTime::now()),
+        cause: Cause::Target,
+    };
+    let signs = Signs {
+        rule: Some(rule),
+        upstream_request_id: headers::upstream_request_id(&header.headers),
+        ..Signs::default()
+    };
+    (outcome, signs)
+}
+
 /// From here on the answer is the client's, and nothing can be retried.
 fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) -> Result<()> {
     let upstream = Arc::clone(&step.target.upstream);
@@ -90,13 +95,16 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
     if matches!(ctx.stage, Stage::Relaying(_)) && header.status.is_informational() && header.status != 101 {
         return Ok(());
     }
-    if let Stage::Trying(chain) = &mut ctx.stage {
-        ctx.serving = chain.take_running().map(|running| Serving {
+    if let Stage::Trying(mut chain) = std::mem::replace(&mut ctx.stage, Stage::Committed)
+        && let Some(running) = chain.take_running()
+    {
+        let serving = Serving {
             step: running.step,
+            began: running.began,
             admission: running.admission,
-        });
+        };
+        ctx.serve(serving, &chain);
     }
-    ctx.stage = Stage::Committed;
     ctx.committed = Some(Instant::now());
     headers::to_client(
         header,
@@ -161,11 +169,11 @@ pub(super) fn settle_failure(ctx: &mut RequestContext, failure: &Failure) -> Nex
 
 /// What the log tells of a failed attempt besides its class.
 #[derive(Default)]
-struct Signs<'a> {
-    reason: Option<&'a str>,
-    rule: Option<&'static str>,
-    clock: Option<&'static str>,
-    upstream_request_id: Option<&'a str>,
+pub(super) struct Signs<'a> {
+    pub reason: Option<&'a str>,
+    pub rule: Option<&'static str>,
+    pub clock: Option<&'static str>,
+    pub upstream_request_id: Option<&'a str>,
 }
 
 /// Reports and records a failed attempt, and moves the chain on to what comes next.
@@ -191,7 +199,7 @@ fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Nex
         reason: signs.reason,
         rule: signs.rule,
         ms,
-        next,
+        action: next.name(),
         upstream_request_id: signs.upstream_request_id,
     }
     .emit();
@@ -264,6 +272,6 @@ fn relay_failure(error: &Error) -> (Class, Option<&'static str>) {
     }
 }
 
-fn elapsed_ms(since: Instant) -> u64 {
+pub(super) fn elapsed_ms(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

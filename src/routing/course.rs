@@ -131,6 +131,17 @@ impl Course {
         Turn::Over
     }
 
+    /// Those whose turn comes after the current one's.
+    pub fn following(&self) -> &[Step] {
+        self.plan.steps.get(self.position + 1..).unwrap_or_default()
+    }
+
+    /// How many attempts were made, and how many may still be.
+    pub fn attempts(&self) -> (u32, u32) {
+        let budget = self.route.retry.attempts;
+        (self.attempts, budget.saturating_sub(self.attempts))
+    }
+
     fn is_last(&self) -> bool {
         self.position + 1 >= self.plan.steps.len()
     }

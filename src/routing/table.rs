@@ -67,6 +67,8 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     pub timeouts: Timeouts,
     pub cooldown: Cooldown,
+    /// It goes on with an unfinished last message.
+    pub prefill: bool,
     /// `None`: of a model that only the request names.
     health: Option<Arc<SharedHealth>>,
 }
@@ -243,6 +245,7 @@ impl Compiler<'_> {
             model: target.model.clone(),
             timeouts: timeouts.with(&target.timeouts),
             cooldown: policy.cooldown.with(&upstream.cooldown).with(&route.cooldown),
+            prefill: target.prefill.unwrap_or(upstream.prefill),
             health: self.health(target, requested),
         })
     }

@@ -59,6 +59,8 @@ pub struct Access<'a> {
     pub status: Option<u16>,
     pub outcome: Outcome,
     pub attempts: u32,
+    /// How often another attempt went on with a stream that had broken off; left out where it never was.
+    pub resumed: u32,
     /// As in `x-gateway-attempts`; left out where empty.
     pub ledger: &'a str,
     /// From receiving the request to its end.
@@ -97,6 +99,7 @@ impl Source for Access<'_> {
             (fields::STATUS, self.status.map(Value::from)),
             (fields::OUTCOME, Some(Value::from(self.outcome.as_str()))),
             (fields::ATTEMPTS, Some(Value::from(self.attempts))),
+            (fields::RESUMED, (self.resumed > 0).then_some(Value::from(self.resumed))),
             (fields::MS, Some(Value::from(self.ms))),
             (fields::FIRST_BYTE_MS, self.first_byte_ms.map(Value::from)),
             (fields::STREAM, Some(Value::from(self.stream))),
@@ -136,6 +139,7 @@ mod tests {
         status: Some(200),
         outcome: Outcome::Ok,
         attempts: 2,
+        resumed: 0,
         ledger: "\"openai/gpt-4o\";status=429",
         ms: 1234,
         first_byte_ms: Some(911),

@@ -23,6 +23,8 @@ pub const TARGET: &str = "target";
 pub const STATUS: &str = "status";
 /// How many attempts were made.
 pub const ATTEMPTS: &str = "attempts";
+/// How often another attempt went on with a stream that had broken off.
+pub const RESUMED: &str = "resumed";
 /// The number of this attempt in its request, from 1.
 pub const ATTEMPT: &str = "attempt";
 /// As in `x-gateway-attempts`.

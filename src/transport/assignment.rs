@@ -1,13 +1,13 @@
 //! What one attempt is asked to do, and what it found.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::{Connection, Resume};
 use crate::body::Segments;
 use crate::protocol::{Protocol, StreamKind};
 
@@ -23,6 +23,15 @@ pub struct Assignment {
     pub protocol: Protocol,
     /// The gateway's, for the error event of a stream that breaks off after commit.
     pub request_id: HeaderValue,
+    /// Where a stream that breaks off may be gone on with.
+    pub resumable: Option<Resumable>,
+}
+
+/// That a stream may be resumed.
+pub struct Resumable {
+    pub by: Arc<dyn Resume>,
+    /// The most that is remembered of its text.
+    pub max_held_bytes: usize,
 }
 
 /// The clocks of an attempt that is connected (docs: behaviour, "attempt").

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use pingora_core::protocols::http::custom::client::Session;
 use pingora_core::protocols::http::custom::{BodyWrite, CustomMessageWrite};
 use pingora_core::protocols::l4::socket::SocketAddr;
@@ -17,17 +16,16 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
-use super::assignment::{Assignment, Evidence};
+use super::answer::Answer;
+use super::assignment::Assignment;
 use super::clock::before;
 use super::connections::Connections;
 use super::failure::Failure;
+use super::resume::Continuity;
 use super::wire::Wire;
 use crate::protocol::errors::{GatewayError, stream_error_event};
-use crate::protocol::judge::{Judge, Judgement};
-use crate::protocol::tail::StreamEnd;
+use crate::protocol::tail::{Cut, StreamEnd};
 
-/// How long an error answer's body is waited for before the answer is judged by what is there.
-const ERROR_BODY_CLOCK: Duration = Duration::from_secs(2);
 /// What is read of a failed answer that is there already, so that its connection can be used again.
 const DRAIN_MAX_BYTES: usize = 64 * 1024;
 
@@ -50,6 +48,8 @@ pub struct JudgedSession {
     ended: bool,
     /// Set once the upstream has broken off after commit; reported after `held` was handed out.
     broken: Option<Failure>,
+    /// Where another attempt may go on with the stream.
+    continuity: Option<Continuity>,
 }
 
 impl JudgedSession {
@@ -66,85 +66,54 @@ impl JudgedSession {
             stream_end: None,
             ended: false,
             broken: None,
+            continuity: None,
         }
     }
 
     /// Sends, and reads until the answer can be judged.
     async fn attempt(&mut self, request: Box<RequestHeader>, assignment: &Assignment) -> Result<(), Failure> {
-        let clocks = &assignment.clocks;
-        let connection = assignment.connection.lock().ok().and_then(|mut opened| opened.take());
-        let connection = connection.ok_or(Failure::Reset { reused: false })?;
-        let reused = connection.reused;
-        let wire = connection
-            .send(request, &assignment.body)
-            .map_err(|_| Failure::Reset { reused })?;
-        let wire = self.wire.insert(wire);
-        wire.read_header(clocks.headers, clocks.deadline).await?;
-        let evidence = self.judge(assignment).await?;
-        self.answered = true;
-        if let (Some(evidence), Some(wire)) = (evidence, &self.wire) {
-            self.rejected = wire.header().cloned();
-            if let Some(header) = &mut self.rejected {
-                header.extensions_mut().insert(evidence);
-            }
+        let answer = Answer::to(request, assignment).await?;
+        self.continuity = Continuity::of(&answer, assignment);
+        self.rejected = answer.evidence.as_ref().and_then(|evidence| {
+            let mut header = answer.wire.header()?.clone();
+            header.extensions_mut().insert(evidence.clone());
+            Some(header)
+        });
+        self.take_over(answer);
+        if let Some(continuity) = &mut self.continuity {
+            continuity.feed_all(&mut self.held);
+        }
+        if self.rejected.is_some() {
             self.give_back().await;
         }
         Ok(())
     }
 
-    /// Reads on until the answer has begun or failed. `None`: it has begun.
-    async fn judge(&mut self, assignment: &Assignment) -> Result<Option<Evidence>, Failure> {
-        let Some(wire) = self.wire.as_mut() else {
-            return Err(Failure::Reset { reused: false });
+    /// `answer` is what is handed out from now on.
+    fn take_over(&mut self, answer: Answer) {
+        self.wire = Some(answer.wire);
+        self.held = answer.held;
+        self.stream_end = answer.stream_end;
+        self.has_length = answer.has_length;
+        self.answered = true;
+        self.ended = false;
+    }
+
+    /// The response broke off: another attempt goes on with it, or it is broken for good.
+    async fn mend(&mut self, failure: Failure) {
+        let Some(continuity) = self.continuity.as_mut().filter(|it| it.transcript.can_resume()) else {
+            return self.break_off(failure);
         };
-        let Some(header) = wire.header() else {
-            return Err(Failure::Reset { reused: false });
-        };
-        // What is compressed can't be watched. (It was not asked for, but an upstream may send it all the same.)
-        let is_readable = !header.headers.contains_key(CONTENT_ENCODING);
-        self.has_length = header.headers.contains_key(CONTENT_LENGTH);
-        let mut judge = Judge::new(header.status.as_u16(), &header.headers, assignment.kind);
-        let begun = Instant::now();
-        let judgement = loop {
-            // What is known to be an error is only waited for to be whole.
-            let is_error = judge.awaits_error_body();
-            let clock = if is_error {
-                ERROR_BODY_CLOCK
-            } else {
-                assignment.clocks.first_token
-            };
-            let until = (begun + clock).min(assignment.clocks.deadline);
-            let next = match wire.is_ended() {
-                Ok(true) => Ok(Ok(None)),
-                Ok(false) => before(until, wire.read_body()).await,
-                Err(error) => Ok(Err(error)),
-            };
-            let judgement = match next {
-                Ok(Ok(Some(chunk))) => {
-                    let judgement = judge.feed(&chunk);
-                    self.held.push_back(chunk);
-                    judgement
-                }
-                Ok(Ok(None)) => judge.end(),
-                Ok(Err(_)) | Err(_) if is_error => judge.end(),
-                Ok(Err(_)) => return Err(Failure::Reset { reused: false }),
-                Err(_) if Instant::now() >= assignment.clocks.deadline => return Err(Failure::Deadline),
-                Err(_) => return Err(Failure::FirstTokenClock),
-            };
-            if judgement != Judgement::Undecided {
-                break judgement;
-            }
-        };
-        if judge.is_event_stream() && is_readable {
-            let mut end = StreamEnd::new(assignment.kind);
-            self.held.iter().for_each(|chunk| end.feed(chunk));
-            self.stream_end = Some(end);
+        if let Some(mut wire) = self.wire.take() {
+            wire.close().await;
         }
-        Ok((judgement == Judgement::Failed).then(|| Evidence {
-            held: joined(&self.held),
-            whole: wire.is_ended().unwrap_or(false),
-            payload: Bytes::copy_from_slice(judge.error_payload()),
-        }))
+        match continuity.resume(&failure).await {
+            Some((answer, assignment)) => {
+                self.take_over(answer);
+                self.assignment = Some(assignment);
+            }
+            None => self.break_off(failure),
+        }
     }
 
     /// The response broke off: what is held goes out, then a stream's error event, then the break itself.
@@ -154,29 +123,65 @@ impl JudgedSession {
         {
             let error = GatewayError::new(502, "upstream_broken", format!("the stream broke off: {failure}"));
             let request_id = assignment.request_id.to_str().unwrap_or_default();
+            let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
+            let cut = if has_whole_events { Cut::Boundary } else { end.cut() };
             self.held
-                .push_back(stream_error_event(assignment.protocol, end.cut(), &error, request_id));
+                .push_back(stream_error_event(assignment.protocol, cut, &error, request_id));
         }
         self.broken = Some(failure);
     }
 
-    /// Whether the response has come to its proper end, on the wire and as its protocol has it.
-    fn is_complete(&mut self) -> bool {
-        if !self.held.is_empty() || self.broken.is_some() {
-            return false;
-        }
+    /// How the response stands, now that all that was held of it is handed out.
+    fn standing(&mut self) -> Standing {
         let ended = match &mut self.wire {
             Some(wire) => wire.is_ended(),
             None => Ok(self.ended),
         };
-        let reason = match ended {
-            Ok(false) => return false,
-            Ok(true) if self.stream_end.as_ref().is_none_or(StreamEnd::is_complete) => return true,
-            Ok(true) => "the stream ended without its protocol's end",
-            Err(_) => "reset by the upstream",
+        match ended {
+            Ok(false) => Standing::Running,
+            Ok(true) if self.stream_end.as_ref().is_none_or(StreamEnd::is_complete) => Standing::Complete,
+            Ok(true) => Standing::Broken("the stream ended without its protocol's end"),
+            Err(_) => Standing::Broken("reset by the upstream"),
+        }
+    }
+
+    /// Whether all of a complete response was handed out. What a transcript still holds back of it is handed out first.
+    fn is_complete(&mut self) -> bool {
+        if !self.held.is_empty() || self.broken.is_some() || self.standing() != Standing::Complete {
+            return false;
+        }
+        let rest = self.continuity.as_mut().map(|it| it.transcript.rest());
+        self.held.extend(rest.filter(|rest| !rest.is_empty()));
+        self.held.is_empty()
+    }
+
+    /// Waits for more of the response.
+    async fn read_on(&mut self) {
+        let (Some(wire), Some(assignment)) = (&mut self.wire, &self.assignment) else {
+            return self.break_off(Failure::Reset { reused: false });
         };
-        self.break_off(Failure::Broken(reason.to_owned()));
-        false
+        let idle = assignment.clocks.idle;
+        match before(Instant::now() + idle, wire.read_body()).await {
+            Ok(Ok(Some(chunk))) => {
+                if let Some(end) = &mut self.stream_end {
+                    end.feed(&chunk);
+                }
+                let passed = match &mut self.continuity {
+                    Some(continuity) => continuity.transcript.feed(chunk),
+                    None => chunk,
+                };
+                if !passed.is_empty() {
+                    self.held.push_back(passed);
+                }
+            }
+            // A close-delimited body has ended now; its standing tells.
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => self.mend(Failure::Broken(error.etype().as_str().to_owned())).await,
+            Err(_) => {
+                self.mend(Failure::Broken("nothing came within the idle clock".to_owned()))
+                    .await;
+            }
+        }
     }
 
     /// Returns the connection to the pool as soon as the response was read to its end, for the next request to find.
@@ -207,16 +212,13 @@ impl JudgedSession {
     }
 }
 
-fn joined(chunks: &VecDeque<Bytes>) -> Bytes {
-    match chunks.len() {
-        0 => Bytes::new(),
-        1 => chunks[0].clone(),
-        _ => {
-            let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-            chunks.iter().for_each(|chunk| joined.extend_from_slice(chunk));
-            joined.freeze()
-        }
-    }
+/// How a response stands whose header was handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Running,
+    /// It came to its proper end, on the wire and as its protocol has it.
+    Complete,
+    Broken(&'static str),
 }
 
 #[async_trait]
@@ -235,10 +237,6 @@ impl Session for JudgedSession {
     }
 
     async fn read_response_body(&mut self) -> Result<Option<Bytes>> {
-        let idle = self
-            .assignment
-            .as_ref()
-            .map_or(Duration::ZERO, |assignment| assignment.clocks.idle);
         loop {
             if let Some(chunk) = self.held.pop_front() {
                 return Ok(Some(chunk));
@@ -248,23 +246,11 @@ impl Session for JudgedSession {
                 self.broken = Some(Failure::Broken(String::new()));
                 return Err(failure.into_error());
             }
-            if self.is_complete() {
-                return Ok(None);
-            }
-            let Some(wire) = self.wire.as_mut().filter(|_| self.broken.is_none()) else {
-                continue;
-            };
-            match before(Instant::now() + idle, wire.read_body()).await {
-                Ok(Ok(Some(chunk))) => {
-                    if let Some(end) = &mut self.stream_end {
-                        end.feed(&chunk);
-                    }
-                    return Ok(Some(chunk));
-                }
-                // A close-delimited body has ended now; `is_complete` judges it.
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => self.break_off(Failure::Broken(error.etype().as_str().to_owned())),
-                Err(_) => self.break_off(Failure::Broken("nothing came within the idle clock".to_owned())),
+            match self.standing() {
+                Standing::Complete if self.is_complete() => return Ok(None),
+                Standing::Complete => {}
+                Standing::Broken(reason) => self.mend(Failure::Broken(reason.to_owned())).await,
+                Standing::Running => self.read_on().await,
             }
         }
     }

@@ -60,6 +60,7 @@ fn the_shortest_file_has_every_default() {
     assert_eq!(config.policy.retry, config::Retry::default());
     assert_eq!(config.policy.exhausted, Exhausted::Last);
     assert_eq!(config.server.max_body_bytes, 32 << 20);
+    assert_eq!(config.server.max_held_bytes, 1 << 20);
     assert_eq!(config.server.client_timeout, Duration::from_secs(60));
     assert_eq!(config.server.drain, Duration::from_secs(600));
     assert!(config.server.threads.is_none() && config.server.passthrough.is_none() && config.server.attempt_header);
@@ -197,7 +198,7 @@ policy:
   timeouts: { deadline: 1h }
   retry: { same_target: 0, max_wait: 10s }
   exhausted: first
-server: { threads: 4, max_body: 64KiB, client_timeout: 5s, drain: 1m, passthrough: a, attempt_header: false }
+server: { threads: 4, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, drain: 1m, passthrough: a, attempt_header: false }
 log: { level: debug, format: json }
 ";
     let check = Check::of(yaml)
@@ -221,8 +222,13 @@ log: { level: debug, format: json }
     assert_eq!(config.policy.exhausted, Exhausted::First);
     let server = &config.server;
     assert_eq!(
-        (server.threads, server.max_body_bytes, server.passthrough),
-        (Some(4), 65_536, Some(0))
+        (
+            server.threads,
+            server.max_body_bytes,
+            server.max_held_bytes,
+            server.passthrough
+        ),
+        (Some(4), 65_536, 2_048, Some(0))
     );
     assert!(!server.attempt_header);
     assert_eq!(

@@ -26,6 +26,7 @@ mod passthrough;
 mod paths;
 mod pinned;
 mod recovery;
+mod resume;
 mod retries;
 mod routing;
 mod stop;

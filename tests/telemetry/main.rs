@@ -43,6 +43,7 @@ fn access(id: &str) -> Access<'_> {
         status: Some(200),
         outcome: Outcome::Ok,
         attempts: 1,
+        resumed: 0,
         ledger: "",
         ms: 5,
         first_byte_ms: Some(4),

@@ -79,6 +79,7 @@ fn config(routes: Vec<Route>) -> Config {
         server: Server {
             threads: None,
             max_body_bytes: 1 << 20,
+            max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(1),
             passthrough: None,

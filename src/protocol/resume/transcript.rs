@@ -1,0 +1,215 @@
+//! What a client has got of a stream, over all the upstreams that told it.
+
+use bytes::{Bytes, BytesMut};
+use serde_json::Value;
+
+use super::chat::Chat;
+use super::messages::Messages;
+use super::whole_events::WholeEvents;
+use crate::protocol::StreamKind;
+use crate::protocol::event::is_failure;
+use crate::protocol::sse::Events;
+
+/// Follows one answer from its first byte. What it is fed goes to the client by way of it: in whole events, so that
+/// another upstream can go on after any of them.
+pub struct Transcript {
+    dialect: Dialect,
+    so_far: SoFar,
+    events: WholeEvents,
+    /// What comes now continues what another attempt began.
+    is_continued: bool,
+}
+
+enum Dialect {
+    Chat(Chat),
+    Messages(Messages),
+}
+
+/// The answer so far, as far as it matters to whoever goes on with it.
+#[derive(Debug, Default)]
+pub(super) struct SoFar {
+    pub text: String,
+    /// Pieces of text that came: about one a token, where nobody has told better.
+    pub pieces: u64,
+    /// White space at the end of `text` that the next upstream is not told of, and so may say again.
+    pub untold: String,
+    /// Something came that can't be continued, or nothing is left to say.
+    is_final: bool,
+    max_bytes: usize,
+}
+
+impl SoFar {
+    pub(super) fn push(&mut self, piece: &str) {
+        if piece.is_empty() || self.is_final {
+            return;
+        }
+        self.pieces += 1;
+        self.text.push_str(piece);
+        if self.text.len() > self.max_bytes {
+            self.close();
+        }
+    }
+
+    /// The answer can't be continued from here on.
+    pub(super) fn close(&mut self) {
+        self.is_final = true;
+        self.text = String::new();
+    }
+
+    /// `piece` of a continuation without the white space that the client has already.
+    pub(super) fn unsaid<'a>(&mut self, piece: &'a str) -> &'a str {
+        let same = piece.chars().zip(self.untold.chars()).take_while(|(a, b)| a == b);
+        let bytes = same.map(|(c, _)| c.len_utf8()).sum();
+        // Once something else was said, the rest will not come.
+        self.untold = match piece.len() > bytes {
+            true => String::new(),
+            false => self.untold.split_off(bytes),
+        };
+        &piece[bytes..]
+    }
+}
+
+impl Transcript {
+    /// `None`: streams of this kind are never resumed. At most `max_bytes` of text are remembered.
+    pub fn new(kind: StreamKind, max_bytes: usize) -> Option<Self> {
+        let dialect = match kind {
+            StreamKind::Chat => Dialect::Chat(Chat::default()),
+            StreamKind::Messages => Dialect::Messages(Messages::default()),
+            StreamKind::Completions | StreamKind::Responses | StreamKind::Other => return None,
+        };
+        Some(Self {
+            dialect,
+            so_far: SoFar {
+                max_bytes,
+                ..SoFar::default()
+            },
+            events: WholeEvents::default(),
+            is_continued: false,
+        })
+    }
+
+    /// Takes the next bytes of an upstream's stream, and gives those that go to the client now.
+    pub fn feed(&mut self, piece: Bytes) -> Bytes {
+        if !self.holds_back() {
+            return piece;
+        }
+        self.events.push(&piece);
+        let mut passed = BytesMut::with_capacity(piece.len());
+        while let Some(event) = self.events.next() {
+            self.take_event(&event, &mut passed);
+        }
+        if self.events.is_too_long() {
+            self.so_far.close();
+        }
+        // Nothing is held of what can't be continued; a continuation still has to be made to fit.
+        if !self.holds_back() || self.events.is_too_long() {
+            passed.extend_from_slice(&self.events.rest());
+        }
+        passed.freeze()
+    }
+
+    /// What is held back of an event that is not whole. For the end of a stream that is complete.
+    pub fn rest(&mut self) -> Bytes {
+        self.events.rest()
+    }
+
+    /// Whether the client has whole events only.
+    pub fn holds_back(&self) -> bool {
+        self.is_continued || !self.so_far.is_final
+    }
+
+    pub fn can_resume(&self) -> bool {
+        !self.so_far.is_final
+    }
+
+    /// What has been said, for the next upstream to go on with. Several refuse a text that ends in white space.
+    pub fn text(&self) -> &str {
+        self.so_far.text.trim_end()
+    }
+
+    /// About how many tokens that was.
+    pub fn tokens(&self) -> u64 {
+        self.so_far.pieces
+    }
+
+    /// What is fed from now on comes from an upstream that was given [`Self::text`] to go on with.
+    pub fn go_on(&mut self) {
+        self.is_continued = true;
+        self.events = WholeEvents::default();
+        let told = self.so_far.text.trim_end().len();
+        self.so_far.untold = self.so_far.text[told..].to_owned();
+        match &mut self.dialect {
+            Dialect::Chat(chat) => chat.go_on(&self.so_far),
+            Dialect::Messages(messages) => messages.go_on(&self.so_far),
+        }
+    }
+
+    fn take_event(&mut self, raw: &Bytes, passed: &mut BytesMut) {
+        match parsed(raw) {
+            Parsed::Nothing => passed.extend_from_slice(raw),
+            Parsed::Foreign => {
+                self.so_far.close();
+                passed.extend_from_slice(raw);
+            }
+            Parsed::Json(value) if self.is_continued => {
+                for event in self.rewrite(value) {
+                    self.observe(&event);
+                    write(&event, passed);
+                }
+            }
+            Parsed::Json(value) => {
+                self.observe(&value);
+                passed.extend_from_slice(raw);
+            }
+        }
+    }
+
+    fn observe(&mut self, event: &Value) {
+        match &mut self.dialect {
+            Dialect::Chat(chat) => chat.observe(event, &mut self.so_far),
+            Dialect::Messages(messages) => messages.observe(event, &mut self.so_far),
+        }
+    }
+
+    /// An event of a continuation as the client is to see it: as none, one or several.
+    fn rewrite(&mut self, event: Value) -> Vec<Value> {
+        match &mut self.dialect {
+            Dialect::Chat(chat) => chat.rewrite(event, &mut self.so_far).into_iter().collect(),
+            Dialect::Messages(messages) => messages.rewrite(event, &mut self.so_far),
+        }
+    }
+}
+
+enum Parsed {
+    /// A comment, `[DONE]`, a ping without data: says nothing of the answer.
+    Nothing,
+    /// An error, or nothing that this protocol has.
+    Foreign,
+    Json(Value),
+}
+
+fn parsed(raw: &[u8]) -> Parsed {
+    let mut parsed = Parsed::Nothing;
+    let _ = Events::default().feed(raw, |event| {
+        let data = event.data.trim_ascii();
+        parsed = match serde_json::from_slice::<Value>(data) {
+            _ if event.name == b"error" => Parsed::Foreign,
+            _ if data.is_empty() || data == b"[DONE]" => Parsed::Nothing,
+            Ok(value) if value.is_object() && !is_failure(&value) => Parsed::Json(value),
+            _ => Parsed::Foreign,
+        };
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    parsed
+}
+
+/// As both protocols write their events: those of Anthropic's are named by their type.
+fn write(event: &Value, to: &mut BytesMut) {
+    if let Some(name) = event.get("type").and_then(Value::as_str) {
+        to.extend_from_slice(format!("event: {name}\n").as_bytes());
+    }
+    to.extend_from_slice(format!("data: {event}\n\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests;

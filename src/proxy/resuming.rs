@@ -1,0 +1,310 @@
+//! Who goes on with a committed stream that breaks off: the target that served it, then those after it in the chain, as
+//! far as they have `prefill` (docs: behaviour, "resuming").
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::context::{RequestContext, RequestId, Serving};
+use super::{Snapshot, headers, health, record, verdict};
+use crate::body::{Outgoing, Replay, Segments};
+use crate::protocol::resume::{Transcript, continuing};
+use crate::protocol::{Protocol, StreamKind};
+use crate::routing::{Entry, Outcome, Step};
+use crate::transport::{Assignment, Clocks, Evidence, Failure, JudgingConnector, Resumable, Resume};
+use crate::upstream::Refused;
+
+/// All that another attempt needs, kept from before commit.
+pub struct Resuming {
+    snapshot: Arc<Snapshot>,
+    connector: JudgingConnector,
+    id: RequestId,
+    protocol: Protocol,
+    kind: StreamKind,
+    model: Option<Arc<str>>,
+    /// As the client sent it.
+    header: RequestHeader,
+    body: Replay,
+    /// The session reads ahead: a stream may have broken off before its first bytes are committed to the client.
+    committed: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The target that served first, then those after it.
+    order: Vec<Step>,
+    /// Where in `order` the next one is.
+    cursor: usize,
+    attempts_made: u32,
+    attempts_left: u32,
+    serving: Option<Serving>,
+    running: Option<Serving>,
+    /// Of attempts to go on.
+    entries: Vec<Entry>,
+    resumed: u32,
+}
+
+impl State {
+    fn has_another(&self) -> bool {
+        let rest = self.order.get(self.cursor..).unwrap_or_default();
+        self.attempts_left > 0 && rest.iter().any(|step| step.target.prefill)
+    }
+}
+
+impl Resuming {
+    /// For an attempt that is about to be made with `header`, as the client sent it, and `body`.
+    pub(super) fn new(
+        ctx: &RequestContext,
+        connector: &JudgingConnector,
+        header: &RequestHeader,
+        body: &Replay,
+    ) -> Self {
+        Self {
+            snapshot: Arc::clone(&ctx.snapshot),
+            connector: connector.clone(),
+            id: ctx.id,
+            protocol: ctx.protocol,
+            kind: ctx.kind,
+            model: ctx.asked.model.clone(),
+            header: header.clone(),
+            body: body.clone(),
+            committed: Notify::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The answer of `serving` goes to the client. After it, those of `following` may be asked, `attempts_left` times in
+    /// all.
+    pub(super) fn commit(&self, serving: Serving, following: &[Step], attempts_made: u32, attempts_left: u32) {
+        let mut state = self.state();
+        state.order = std::iter::once(&serving.step).chain(following).cloned().collect();
+        (state.attempts_made, state.attempts_left) = (attempts_made, attempts_left);
+        state.serving = Some(serving);
+        self.committed.notify_one();
+    }
+
+    /// The attempt that serves, if it has not broken off.
+    pub(super) fn take_serving(&self) -> Option<Serving> {
+        self.state().serving.take()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Whose turn it is. The last one is asked however it stands, rather than none.
+    fn take_turn(&self) -> Option<Step> {
+        let mut state = self.state();
+        while state.has_another() {
+            let step = state.order[state.cursor].clone();
+            state.cursor += 1;
+            if !step.target.prefill {
+                continue;
+            }
+            let now = Instant::now();
+            match step.admit(!state.has_another(), now) {
+                Ok(admission) => {
+                    state.attempts_made += 1;
+                    state.attempts_left -= 1;
+                    state.running = Some(Serving {
+                        step: step.clone(),
+                        began: now,
+                        admission,
+                    });
+                    return Some(step);
+                }
+                Err(Refused::Full) => state.entries.push(Entry::saturated(step.name(self.model()))),
+                Err(Refused::CoolingDown) => {}
+            }
+        }
+        None
+    }
+
+    fn header_for(&self, step: &Step, body: &Outgoing) -> Option<Box<RequestHeader>> {
+        let mut header = self.header.clone();
+        headers::to_upstream(&mut header, &step.target.upstream, self.protocol, &self.id).ok()?;
+        headers::frame_replayed(&mut header, body, true).ok()?;
+        Some(Box::new(header))
+    }
+
+    /// The running attempt has failed.
+    fn settle(&self, outcome: &Outcome, signs: &verdict::Signs<'_>) {
+        let mut state = self.state();
+        let Some(running) = state.running.take() else { return };
+        let change = outcome.report(&running.step, &running.admission, Instant::now());
+        health::record_change(&running.step, self.model(), change);
+        let action = if state.has_another() { "fallback" } else { "exhausted" };
+        let number = state.attempts_made;
+        state
+            .entries
+            .push(self.record(&running, number, outcome, signs, action));
+    }
+
+    /// One failed attempt, in the log and for the ledger.
+    fn record(
+        &self,
+        attempt: &Serving,
+        number: u32,
+        outcome: &Outcome,
+        signs: &verdict::Signs<'_>,
+        action: &'static str,
+    ) -> Entry {
+        let target = attempt.step.name(self.model());
+        let ms = verdict::elapsed_ms(attempt.began);
+        record::Attempt {
+            id: self.id.as_str(),
+            number,
+            target: &target,
+            class: outcome.class,
+            status: outcome.status,
+            clock: signs.clock,
+            reason: signs.reason,
+            rule: signs.rule,
+            ms,
+            action,
+            upstream_request_id: signs.upstream_request_id,
+        }
+        .emit();
+        Entry {
+            target,
+            status: outcome.status,
+            class: Some(outcome.class),
+            clock: signs.clock,
+            ms,
+        }
+    }
+}
+
+/// What makes the answer to `header` one that can be resumed, if anybody of the chain could.
+pub(super) fn resumable(
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+    header: &RequestHeader,
+) -> Option<Resumable> {
+    ctx.resuming = None;
+    let chain = ctx.stage.chain()?;
+    let is_chat = matches!(ctx.kind, StreamKind::Chat | StreamKind::Messages);
+    if !(is_chat && ctx.asked.stream && chain.may_resume()) {
+        return None;
+    }
+    let by = Arc::new(Resuming::new(ctx, connector, header, &chain.body));
+    ctx.resuming = Some(Arc::clone(&by));
+    Some(Resumable {
+        by,
+        max_held_bytes: ctx.snapshot.max_held_bytes,
+    })
+}
+
+/// Enters into the request's ledger what became of its stream.
+pub(super) fn account(ctx: &mut RequestContext) {
+    if let Some(resuming) = &ctx.resuming {
+        let mut state = resuming.state();
+        ctx.resumed = state.resumed;
+        state.entries.drain(..).for_each(|entry| ctx.ledger.push(entry));
+    }
+}
+
+#[async_trait]
+impl Resume for Resuming {
+    async fn broke_off(&self, failure: &Failure) {
+        if self.state().order.is_empty() {
+            self.committed.notified().await;
+        }
+        let mut state = self.state();
+        let Some(serving) = state.serving.take() else { return };
+        health::record_broken(&serving, self.model());
+        // It may go on itself.
+        let served = |step: &Step| Arc::ptr_eq(&step.target, &serving.step.target);
+        state.cursor = state.order.iter().position(served).unwrap_or_default();
+        let reason = failure.to_string();
+        let signs = verdict::Signs {
+            reason: Some(&reason),
+            ..verdict::Signs::default()
+        };
+        let outcome = Outcome::from(failure);
+        let action = if state.has_another() { "resume" } else { "exhausted" };
+        self.record(&serving, state.attempts_made, &outcome, &signs, action);
+    }
+
+    async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
+        while let Some(step) = self.take_turn() {
+            let (model, provider) = (step.model.as_deref(), step.target.upstream.provider.as_deref());
+            let (text, tokens) = (so_far.text(), so_far.tokens());
+            let body = continuing(self.kind, self.body.plain(), text, tokens, model, provider)?;
+            let body = Outgoing {
+                segments: Segments::from(Bytes::from(body)),
+                is_decoded: true,
+            };
+            let header = self.header_for(&step, &body)?;
+            let timeouts = &step.target.timeouts;
+            let deadline = Instant::now() + timeouts.deadline;
+            let endpoint = &self.snapshot.endpoints[step.target.upstream.index];
+            match self.connector.open(endpoint, true, timeouts.connect, deadline).await {
+                Err(failure) => self.failed(&failure),
+                Ok(connection) => {
+                    let assignment = Assignment {
+                        connection: Mutex::new(Some(connection)),
+                        body: body.segments,
+                        clocks: Clocks {
+                            headers: timeouts.headers,
+                            first_token: timeouts.first_token,
+                            idle: timeouts.idle,
+                            deadline,
+                        },
+                        kind: self.kind,
+                        protocol: self.protocol,
+                        request_id: self.id.header(),
+                        resumable: None,
+                    };
+                    return Some((header, Arc::new(assignment)));
+                }
+            }
+        }
+        None
+    }
+
+    fn resumed(&self, status: u16) {
+        let mut state = self.state();
+        let Some(running) = state.running.take() else { return };
+        for change in running.admission.answered() {
+            health::record_change(&running.step, self.model(), Some(change));
+        }
+        state.resumed += 1;
+        state.entries.push(Entry {
+            target: running.step.name(self.model()),
+            status: Some(status),
+            class: None,
+            clock: None,
+            ms: verdict::elapsed_ms(running.began),
+        });
+        state.serving = Some(running);
+    }
+
+    fn failed(&self, failure: &Failure) {
+        let reason = failure.to_string();
+        let signs = verdict::Signs {
+            clock: failure.clock(),
+            reason: Some(&reason),
+            ..verdict::Signs::default()
+        };
+
+        self.settle(&Outcome::from(failure), &signs);
+    }
+
+    fn refused(&self, header: &ResponseHeader, evidence: &Evidence) {
+        let step = self.state().running.as_ref().map(|running| running.step.clone());
+        if let Some(step) = step {
+            let (outcome, signs) = verdict::read(header, evidence, &step);
+            self.settle(&outcome, &signs);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! One answer: asked for, and read until it has begun or failed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use pingora_http::RequestHeader;
+use tokio::time::Instant;
+
+use super::assignment::{Assignment, Evidence};
+use super::clock::before;
+use super::failure::Failure;
+use super::wire::Wire;
+use crate::protocol::judge::{Judge, Judgement};
+use crate::protocol::tail::StreamEnd;
+
+/// How long an error answer's body is waited for before the answer is judged by what is there.
+const ERROR_BODY_CLOCK: Duration = Duration::from_secs(2);
+
+pub(super) struct Answer {
+    pub(super) wire: Wire,
+    /// Read, but not handed out yet.
+    pub(super) held: VecDeque<Bytes>,
+    /// What a failed answer is classified by; `None`: it has begun.
+    pub(super) evidence: Option<Evidence>,
+    /// Watches a stream for its protocol's end. `None`: no stream, or one that can't be read.
+    pub(super) stream_end: Option<StreamEnd>,
+    /// Its body has a length, so nothing can be added to it.
+    pub(super) has_length: bool,
+}
+
+impl Answer {
+    /// Sends, and reads until the answer can be judged.
+    pub(super) async fn to(request: Box<RequestHeader>, assignment: &Assignment) -> Result<Self, Failure> {
+        let clocks = &assignment.clocks;
+        let connection = assignment.connection.lock().ok().and_then(|mut opened| opened.take());
+        let connection = connection.ok_or(Failure::Reset { reused: false })?;
+        let reused = connection.reused;
+        let mut wire = connection
+            .send(request, &assignment.body)
+            .map_err(|_| Failure::Reset { reused })?;
+        wire.read_header(clocks.headers, clocks.deadline).await?;
+        let mut answer = Self {
+            wire,
+            held: VecDeque::new(),
+            evidence: None,
+            stream_end: None,
+            has_length: false,
+        };
+        answer.judge(assignment).await?;
+        Ok(answer)
+    }
+
+    /// Reads on until the answer has begun or failed.
+    async fn judge(&mut self, assignment: &Assignment) -> Result<(), Failure> {
+        let wire = &mut self.wire;
+        let Some(header) = wire.header() else {
+            return Err(Failure::Reset { reused: false });
+        };
+        // What is compressed can't be watched. (It was not asked for, but an upstream may send it all the same.)
+        let is_readable = !header.headers.contains_key(CONTENT_ENCODING);
+        self.has_length = header.headers.contains_key(CONTENT_LENGTH);
+        let mut judge = Judge::new(header.status.as_u16(), &header.headers, assignment.kind);
+        let begun = Instant::now();
+        let judgement = loop {
+            // What is known to be an error is only waited for to be whole.
+            let is_error = judge.awaits_error_body();
+            let clock = if is_error {
+                ERROR_BODY_CLOCK
+            } else {
+                assignment.clocks.first_token
+            };
+            let until = (begun + clock).min(assignment.clocks.deadline);
+            let next = match wire.is_ended() {
+                Ok(true) => Ok(Ok(None)),
+                Ok(false) => before(until, wire.read_body()).await,
+                Err(error) => Ok(Err(error)),
+            };
+            let judgement = match next {
+                Ok(Ok(Some(chunk))) => {
+                    let judgement = judge.feed(&chunk);
+                    self.held.push_back(chunk);
+                    judgement
+                }
+                Ok(Ok(None)) => judge.end(),
+                Ok(Err(_)) | Err(_) if is_error => judge.end(),
+                Ok(Err(_)) => return Err(Failure::Reset { reused: false }),
+                Err(_) if Instant::now() >= assignment.clocks.deadline => return Err(Failure::Deadline),
+                Err(_) => return Err(Failure::FirstTokenClock),
+            };
+            if judgement != Judgement::Undecided {
+                break judgement;
+            }
+        };
+        if judge.is_event_stream() && is_readable {
+            let mut end = StreamEnd::new(assignment.kind);
+            self.held.iter().for_each(|chunk| end.feed(chunk));
+            self.stream_end = Some(end);
+        }
+        self.evidence = (judgement == Judgement::Failed).then(|| Evidence {
+            held: joined(&self.held),
+            whole: self.wire.is_ended().unwrap_or(false),
+            payload: Bytes::copy_from_slice(judge.error_payload()),
+        });
+        Ok(())
+    }
+}
+
+fn joined(chunks: &VecDeque<Bytes>) -> Bytes {
+    match chunks.len() {
+        0 => Bytes::new(),
+        1 => chunks[0].clone(),
+        _ => {
+            let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
+            chunks.iter().for_each(|chunk| joined.extend_from_slice(chunk));
+            joined.freeze()
+        }
+    }
+}

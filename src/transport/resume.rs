@@ -1,0 +1,97 @@
+//! A stream that breaks off after commit is gone on with by another attempt, where somebody has asked for that.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::answer::Answer;
+use super::assignment::{Assignment, Evidence};
+use super::failure::Failure;
+use crate::protocol::resume::Transcript;
+
+/// Who finds an upstream that goes on with a stream. Called by the session that hands the stream out, never at once by two.
+#[async_trait]
+pub trait Resume: Send + Sync {
+    /// The attempt that serves now has broken off.
+    async fn broke_off(&self, failure: &Failure);
+
+    /// The next attempt to go on after `so_far`, connected. `None`: nobody is left who could.
+    async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)>;
+
+    /// It goes on with the stream.
+    fn resumed(&self, status: u16);
+
+    /// It has failed.
+    fn failed(&self, failure: &Failure);
+
+    /// It has failed, and has told why; a refusal to go on with another's text is one of these.
+    fn refused(&self, header: &ResponseHeader, evidence: &Evidence);
+}
+
+/// What a session needs to go on with its stream.
+pub(super) struct Continuity {
+    pub(super) transcript: Transcript,
+    resume: Arc<dyn Resume>,
+}
+
+impl Continuity {
+    /// `None`: the answer is not to be resumed, whatever happens.
+    pub(super) fn of(answer: &Answer, assignment: &Assignment) -> Option<Self> {
+        let resumable = assignment.resumable.as_ref()?;
+        let is_stream = answer.evidence.is_none() && answer.stream_end.is_some() && !answer.has_length;
+        let transcript = Transcript::new(assignment.kind, resumable.max_held_bytes).filter(|_| is_stream)?;
+        Some(Self {
+            transcript,
+            resume: Arc::clone(&resumable.by),
+        })
+    }
+
+    /// What goes to the client of what was held.
+    pub(super) fn feed_all(&mut self, held: &mut VecDeque<Bytes>) {
+        let fed = std::mem::take(held)
+            .into_iter()
+            .map(|chunk| self.transcript.feed(chunk));
+        held.extend(fed.filter(|chunk| !chunk.is_empty()));
+    }
+
+    /// The answer that goes on with the stream, and the attempt that it is of. `None`: nobody could, and the stream ends
+    /// as `failure` left it.
+    pub(super) async fn resume(&mut self, failure: &Failure) -> Option<(Answer, Arc<Assignment>)> {
+        self.resume.broke_off(failure).await;
+        while let Some((request, assignment)) = self.resume.next(&self.transcript).await {
+            match Answer::to(request, &assignment).await {
+                Err(failure) => self.resume.failed(&failure),
+                Ok(answer) => {
+                    if let Some((mut answer, status)) = self.accept(answer) {
+                        self.resume.resumed(status);
+                        self.transcript.go_on();
+                        self.feed_all(&mut answer.held);
+                        return Some((answer, assignment));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// A stream that has begun, with its status.
+    fn accept(&self, answer: Answer) -> Option<(Answer, u16)> {
+        let Some(header) = answer.wire.header() else {
+            self.resume.failed(&Failure::Reset { reused: false });
+            return None;
+        };
+        if let Some(evidence) = &answer.evidence {
+            self.resume.refused(header, evidence);
+            return None;
+        }
+        if answer.stream_end.is_none() {
+            self.resume.failed(&Failure::Invalid("no stream of events".to_owned()));
+            return None;
+        }
+        let status = header.status.as_u16();
+        Some((answer, status))
+    }
+}
