@@ -1,6 +1,7 @@
 //! The YAML file, read and validated: text → [`Config`]. Nothing of the YAML's shape leaves this module
 //! but the types below.
 
+mod balance;
 mod chain;
 mod diagnostic;
 mod document;
@@ -94,6 +95,37 @@ pub struct Upstream {
     pub cooldown: CooldownOverrides,
     pub prefill: bool,
     pub max_inflight: Option<u32>,
+    pub balance: Option<Balance>,
+}
+
+/// `balance`: how an upstream's remaining credit is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Balance {
+    pub source: BalanceSource,
+    /// From one reading to the next; at least a second.
+    pub every: Duration,
+    /// Less than this is worth a warning. In whatever the provider counts; not negative.
+    pub low: f64,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub enum BalanceSource {
+    Preset(BalancePreset),
+    At {
+        /// At the upstream's own address, from its root.
+        path_and_query: String,
+        /// RFC 6901: to the remaining amount in the answer.
+        pointer: String,
+    },
+}
+
+/// A provider whose endpoint and answer are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BalancePreset {
+    OpenRouter,
+    DeepSeek,
+    Moonshot,
+    OneApi,
 }
 
 /// `https://host:port/path`, split once. The path has no trailing slash and may be empty.
@@ -142,6 +174,16 @@ pub struct UpstreamTls {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// A query may hold a credential.
+impl std::fmt::Debug for BalanceSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Preset(preset) => f.write_str(preset.name()),
+            Self::At { pointer, .. } => f.debug_struct("At").field("pointer", pointer).finish_non_exhaustive(),
+        }
     }
 }
 

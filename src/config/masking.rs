@@ -15,6 +15,8 @@ enum Under {
     Anything,
     /// Every scalar may be a credential.
     Secret,
+    /// The query of a URL here may be a credential.
+    Account,
     /// `key` is a path here, `headers`, `first_token` and `auth` are clocks or classes.
     Settings,
     /// Names of models: no credential, whatever they are called.
@@ -46,7 +48,8 @@ pub(super) fn secrets(root: &Node) -> Vec<Range<usize>> {
 
 fn hides(text: &str, under: Under) -> bool {
     let has_user = text.contains("://") && text.contains('@');
-    has_user || (under == Under::Secret && !is_variable(text) && !matches!(text, "none" | "passthrough"))
+    let has_query = under == Under::Account && text.contains('?');
+    has_user || has_query || (under == Under::Secret && !is_variable(text) && !matches!(text, "none" | "passthrough"))
 }
 
 fn below(under: Under, key: &str, value: &Node) -> Under {
@@ -56,12 +59,13 @@ fn below(under: Under, key: &str, value: &Node) -> Under {
         (Under::Secret, "env") if value.text().is_some_and(is_name) => Under::Anything,
         (Under::Secret, _) => Under::Secret,
         (Under::Settings, _) => Under::Settings,
-        (Under::Anything, "routes") => Under::Routes,
-        (Under::Anything, "cooldown" | "on" | "timeouts" | "tls") => Under::Settings,
-        (Under::Anything, "key_header") => Under::Anything,
-        (Under::Anything, "headers" | "key" | "query") => Under::Secret,
-        (Under::Anything, key) if !matches!(value.value, Value::Mapping(_)) && names_secret(key) => Under::Secret,
-        (Under::Anything, _) => Under::Anything,
+        (_, "routes") => Under::Routes,
+        (_, "cooldown" | "on" | "timeouts" | "tls") => Under::Settings,
+        (_, "key_header") => Under::Anything,
+        (_, "balance") => Under::Account,
+        (_, "headers" | "key" | "query") => Under::Secret,
+        (_, key) if !matches!(value.value, Value::Mapping(_)) && names_secret(key) => Under::Secret,
+        (under, _) => under,
     }
 }
 

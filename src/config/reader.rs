@@ -11,7 +11,7 @@ use super::source::{Place, Source};
 use super::{KeyPolicy, LoadOptions};
 
 /// Reserved for a later version: written, they are an error.
-const NOT_YET: [&str; 3] = ["admin", "balance", "clients"];
+const NOT_YET: [&str; 2] = ["admin", "clients"];
 
 /// What an unset variable is replaced by where keys are optional.
 pub(super) const STAND_IN: &str = "placeholder";

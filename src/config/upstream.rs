@@ -9,7 +9,7 @@ use super::nearest::nearest;
 use super::reader::{Entry, Fields, Reader, quote};
 use super::source::Place;
 use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
-use super::{headers, policy, provider, quantity, secret, tls, url};
+use super::{balance, headers, policy, provider, quantity, secret, tls, url};
 use crate::protocol::Protocol;
 
 const KEYS: [&str; 15] = [
@@ -117,6 +117,9 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
             quantity::integer(text, &(1..=INFLIGHT_MAX))
         })
     });
+    if let Some((node, at)) = fields.section("balance") {
+        upstream.balance = balance::balance(reader, node, at, &upstream);
+    }
     if let Some(node) = url_node {
         warn_of_open_key(reader, &upstream, node);
     }
@@ -160,6 +163,7 @@ fn blank(name: &str) -> Upstream {
         cooldown: CooldownOverrides::default(),
         prefill: false,
         max_inflight: None,
+        balance: None,
     }
 }
 

@@ -19,6 +19,11 @@ impl BaseUrl {
         }
     }
 
+    /// Whether there was no valid URL.
+    pub(super) fn is_placeholder(&self) -> bool {
+        *self == Self::placeholder()
+    }
+
     /// Whether requests stay on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         let name = self.host.as_str();

@@ -7,7 +7,7 @@ use crate::builder::Check;
 const SECRET: &str = "sk-9f8e7d";
 
 /// Ways to write a credential into the file, right and wrong; `SECRET` stands for it.
-const WRITTEN: [&str; 17] = [
+const WRITTEN: [&str; 19] = [
     "upstreams: { u: { url: nowhere, key: SECRET } }",
     "upstreams: { u: { url: nowhere, key: 'SECRET' , kye: SECRET } }",
     "upstreams: { u: { url: nowhere, key: \"${NONE:-SECRET}\" } }",
@@ -22,6 +22,8 @@ const WRITTEN: [&str; 17] = [
     "upstreams: { u: { url: nowhere, headers: { x y: SECRET } } }",
     "upstreams: { u: { url: nowhere, query: { key: SECRET }, x: 1 } }",
     "upstreams: { u: { url: 'https://me:SECRET@host/v1' } }",
+    "upstreams: { u: { url: 'http://a', balance: { url: '/left?k=SECRET#x', pointer: x } } }",
+    "upstreams: { u: { url: 'http://a', balance: { url: 'http://b/left?k=SECRET', pointer: x, key: SECRET, u: '?SECRET' } } }",
     "x: &k SECRET\nupstreams: { u: { url: nowhere, key: *k } }",
     "upstreams: { u: { key: SECRET, url: [ } }",
     "upstreams:\n  u:\n    key: SECRET: x\n",

@@ -41,6 +41,8 @@ pub(super) fn redirect(config: &mut Config, stand_ins: &StandIns) {
         };
         upstream.tls = UpstreamTls::default();
         upstream.http = crate::config::HttpVersions::Auto;
+        // Stand-ins have no accounts.
+        upstream.balance = None;
         if matches!(upstream.key, Key::Secret(_)) {
             upstream.key = Key::None;
         }

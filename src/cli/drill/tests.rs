@@ -35,6 +35,7 @@ fn upstream(name: &str, protocols: &[Protocol], path: &str) -> Upstream {
         cooldown: CooldownOverrides::default(),
         prefill: false,
         max_inflight: None,
+        balance: None,
     }
 }
 
