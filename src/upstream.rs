@@ -1,6 +1,7 @@
 //! A provider's endpoint: who it is, what it speaks, what is put on a request to it, and how it has fared lately.
 
 pub mod admission;
+pub mod balance;
 pub mod credential;
 pub mod health;
 pub mod outbound;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::config::{self, BaseUrl, HttpVersions, UpstreamTls};
+use crate::config::{self, BaseUrl, HttpVersions, Policy, UpstreamTls};
 use crate::protocol::Protocol;
 
 pub use admission::{Admission, Refused};
+pub use balance::Balance;
 pub use credential::Credential;
 pub use health::Standing;
 pub use registry::Registry;
@@ -39,12 +41,14 @@ pub struct Upstream {
     pub http: HttpVersions,
     pub tls: UpstreamTls,
     pub max_inflight: Option<u32>,
+    pub balance: Option<Balance>,
     pub registry: Registry,
 }
 
 impl Upstream {
-    /// `previous`: the upstream of this name before a reload, whose health is taken over if it is still the same.
-    pub fn compile(index: usize, from: &config::Upstream, previous: Option<&Self>) -> Self {
+    /// `previous`: the upstream of this name before a reload, whose health is taken over if it is still the same, as is
+    /// what is known of its account.
+    pub fn compile(index: usize, from: &config::Upstream, policy: &Policy, previous: Option<&Self>) -> Self {
         let mut upstream = Self {
             index,
             name: Arc::clone(&from.name),
@@ -59,9 +63,13 @@ impl Upstream {
             http: from.http,
             tls: from.tls.clone(),
             max_inflight: from.max_inflight,
+            balance: None,
             registry: Registry::default(),
         };
-        if let Some(previous) = upstream.same(previous) {
+        let previous = upstream.same(previous);
+        let known = previous.and_then(|previous| previous.balance.as_ref());
+        upstream.balance = Balance::compile(from, policy, known);
+        if let Some(previous) = previous {
             upstream.registry = Registry::succeeding(&previous.registry);
         }
         upstream

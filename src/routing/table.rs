@@ -81,7 +81,7 @@ impl RouteTable {
         let known: Vec<Option<&Upstream>> = known.collect();
         let upstreams: Vec<_> = std::iter::zip(&config.upstreams, &known)
             .enumerate()
-            .map(|(index, (from, previous))| Arc::new(Upstream::compile(index, from, *previous)))
+            .map(|(index, (from, previous))| Arc::new(Upstream::compile(index, from, &config.policy, *previous)))
             .collect();
         let compiler = Compiler {
             config,

@@ -208,6 +208,35 @@ impl Health {
         self.open(setback.class, length, again, now)
     }
 
+    /// The upstream's account is empty, says its provider: it stays out for `length` from now, whatever else keeps it out.
+    pub fn emptied(&mut self, length: Duration, now: Instant) -> Option<Change> {
+        match &mut self.state {
+            State::Closed { .. } => self.open(Class::OutOfCredits, length, false, now),
+            State::Open(rest) if rest.class == Class::OutOfCredits && now < rest.until => {
+                rest.until = rest.until.max(now + length);
+                None
+            }
+            // Due, on trial, or out for another reason, which may end before the account is filled.
+            State::Open(rest) | State::HalfOpen { rest, .. } => {
+                let length = length.max(rest.until.saturating_duration_since(now));
+                let again = rest.class == Class::OutOfCredits;
+                self.open(Class::OutOfCredits, length, again, now)
+            }
+        }
+    }
+
+    /// The account had credit when its provider was asked, at `asked`: a cooldown that began before for want of it ends.
+    pub fn refilled(&mut self, asked: Instant) -> Option<Change> {
+        match &self.state {
+            State::Open(rest) | State::HalfOpen { rest, .. }
+                if rest.class == Class::OutOfCredits && rest.since < asked =>
+            {
+                self.close(Class::OutOfCredits)
+            }
+            _ => None,
+        }
+    }
+
     /// The attempt has told nothing: its trial, if it was one, is given back for the next request to make.
     pub fn abandoned(&mut self, pass: &Pass) {
         if let State::HalfOpen { rest, trial } = &self.state

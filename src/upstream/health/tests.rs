@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod account;
 mod property;
 
 const MS: Duration = Duration::from_millis(1);

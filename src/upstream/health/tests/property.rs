@@ -16,6 +16,9 @@ enum Event {
     Completed,
     Failed(usize, Class, Option<u64>),
     Abandoned(usize),
+    Emptied(u64),
+    /// Asked so long ago.
+    Refilled(u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -31,6 +34,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Completed),
         5 => (any::<usize>(), class, hint).prop_map(|(pass, class, hint)| Event::Failed(pass, class, hint)),
         1 => any::<usize>().prop_map(Event::Abandoned),
+        1 => (1..40_000_u64).prop_map(Event::Emptied),
+        1 => (0..20_000_u64).prop_map(Event::Refilled),
     ]
 }
 
@@ -43,6 +48,7 @@ struct Onlooker {
 }
 
 struct Opening {
+    class: Class,
     since: Instant,
     until: Instant,
     length: Duration,
@@ -70,11 +76,12 @@ impl Onlooker {
         match &mut self.open {
             Some(opening) if !opening.trial_is_out => {
                 if now + length > opening.until {
-                    (opening.until, opening.length) = (now + length, length);
+                    (opening.until, opening.length, opening.class) = (now + length, length, setback.class);
                 }
             }
             open => {
                 *open = Some(Opening {
+                    class: setback.class,
                     since: now,
                     until: now + length,
                     length,
@@ -93,6 +100,36 @@ impl Onlooker {
                 self.in_a_row = (0, 0);
             }
             Some(_) => {}
+        }
+    }
+
+    fn emptied(&mut self, length: Duration, now: Instant) {
+        let rests_already = |opening: &&mut Opening| {
+            opening.class == Class::OutOfCredits && !opening.trial_is_out && now < opening.until
+        };
+        if let Some(opening) = self.open.as_mut().filter(rests_already) {
+            opening.until = max(opening.until, now + length);
+            return;
+        }
+        let until = self.open.as_ref().map_or(now, |opening| opening.until);
+        let until = max(until, now + length);
+        self.open = Some(Opening {
+            class: Class::OutOfCredits,
+            since: now,
+            until,
+            length: until - now,
+            trial_is_out: false,
+        });
+        self.in_a_row = (0, 0);
+    }
+
+    fn refilled(&mut self, asked: Instant) {
+        if let Some(opening) = &self.open
+            && opening.class == Class::OutOfCredits
+            && opening.since < asked
+        {
+            self.open = None;
+            self.in_a_row = (0, 0);
         }
     }
 
@@ -175,6 +212,17 @@ proptest! {
                             }
                         }
                     }
+                }
+                Event::Emptied(ms) => {
+                    let length = Duration::from_millis(ms);
+                    health.emptied(length, now);
+                    onlooker.emptied(length, now);
+                    prop_assert!(until(&health) >= until_before.max(Some(now + length)), "an end came closer");
+                }
+                Event::Refilled(ms) => {
+                    let asked = now.checked_sub(Duration::from_millis(ms)).unwrap_or(now);
+                    health.refilled(asked);
+                    onlooker.refilled(asked);
                 }
                 Event::Abandoned(choice) => if let Some(pass) = take(choice) {
                     health.abandoned(&pass);

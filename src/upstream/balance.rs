@@ -1,0 +1,262 @@
+//! What is known of an upstream's account: how much is left, whether that is low, when it is asked next. Pure: it is given
+//! `now`; whoever polls does the asking.
+
+mod question;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Upstream;
+use super::health::Change;
+use crate::config::{self, BalanceSource, Timeouts};
+use crate::protocol::Protocol;
+
+pub use question::{Answer, Question, Remaining, Unreadable};
+
+/// What a whole poll may take.
+pub const POLL_MAX: Duration = Duration::from_secs(30);
+/// Of the way from one poll to the next, either way: so that gateways that started together don't ask together.
+const JITTER: f64 = 0.1;
+/// The first poll comes within this time.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// Failing polls come further and further apart, up to this (or `every`, if that is longer).
+const FAILING_EVERY_MAX: Duration = Duration::from_secs(600);
+/// Of an answer's `retry-after`, no more than this is heeded.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// A moment, by the clock that never jumps and by the calendar's.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub instant: Instant,
+    pub unix_ms: u64,
+}
+
+/// The account behind an upstream that says `balance`.
+#[derive(Debug)]
+pub struct Balance {
+    settings: config::Balance,
+    /// Those of the upstream.
+    timeouts: Timeouts,
+    /// How long an empty account keeps the upstream out, at least.
+    out_of_credits: Duration,
+    /// What a reload keeps.
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reading: Option<Reading>,
+    /// Why the last poll told nothing.
+    failing: Option<Arc<str>>,
+    /// Polls that failed in a row.
+    failures: u32,
+    is_low: bool,
+    is_polled: bool,
+    next: Option<Moment>,
+}
+
+/// What the last poll that told something told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reading {
+    pub remaining: Remaining,
+    pub read_at_unix_ms: u64,
+}
+
+/// How an account stands, for those who show it.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// `None`: nothing was told yet.
+    pub reading: Option<Reading>,
+    /// In the unit of the reading.
+    pub low: f64,
+    pub is_low: bool,
+    /// Why the last poll failed, if it did: no key and nothing of the answer.
+    pub failing: Option<Arc<str>>,
+    pub next_poll_unix_ms: Option<u64>,
+}
+
+/// Leave to make one poll. However that ends, another may begin in its time.
+#[derive(Debug)]
+pub struct Turn {
+    begun: Instant,
+    state: Arc<Mutex<State>>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        lock(&self.state).is_polled = false;
+    }
+}
+
+/// A poll that told nothing.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub reason: Arc<str>,
+    /// What the answer wished.
+    pub retry_after: Option<Duration>,
+}
+
+/// What an operator should hear of a poll, once each time.
+#[derive(Debug, Default, PartialEq)]
+pub struct News {
+    /// The upstream cools down, or no longer.
+    pub cooldown: Option<Change>,
+    /// It has fallen below `low` (`true`), or is above it again.
+    pub low: Option<bool>,
+    /// Polls have begun to fail (`true`), or tell something again.
+    pub failing: Option<bool>,
+}
+
+impl Balance {
+    /// `previous`: that of the same upstream before a reload. What is known of the account is taken over where it is read as
+    /// before.
+    pub(super) fn compile(
+        upstream: &config::Upstream,
+        policy: &config::Policy,
+        previous: Option<&Self>,
+    ) -> Option<Self> {
+        let settings = upstream.balance.clone()?;
+        let known = previous.filter(|previous| previous.settings == settings);
+        Some(Self {
+            state: known.map_or_else(Arc::default, |known| Arc::clone(&known.state)),
+            settings,
+            timeouts: policy.timeouts.with(&upstream.timeouts),
+            out_of_credits: policy.cooldown.with(&upstream.cooldown).out_of_credits,
+        })
+    }
+
+    pub fn settings(&self) -> &config::Balance {
+        &self.settings
+    }
+
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    pub fn question(&self) -> Question {
+        Question::first(&self.settings.source)
+    }
+
+    /// Whose key goes with the question, where each protocol has its own header for it: presets know their provider's.
+    pub fn protocol(&self, upstream: &Upstream) -> Protocol {
+        match (&self.settings.source, upstream.protocols.first()) {
+            (BalanceSource::At { .. }, Some(first)) => *first,
+            _ => Protocol::OpenAi,
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let state = lock(&self.state);
+        Status {
+            reading: state.reading,
+            low: self.settings.low,
+            is_low: state.is_low,
+            failing: state.failing.clone(),
+            next_poll_unix_ms: state.next.map(|next| next.unix_ms),
+        }
+    }
+
+    /// Leave for the poll that is due, if one is and none is under way. `draw` is from 0 to 1.
+    pub fn begin(&self, now: Moment, draw: f64) -> Option<Turn> {
+        let mut state = lock(&self.state);
+        let first = || later(now, FIRST_WITHIN.min(self.settings.every).mul_f64(draw));
+        let due = *state.next.get_or_insert_with(first);
+        if state.is_polled || now.instant < due.instant {
+            return None;
+        }
+        state.is_polled = true;
+        state.next = Some(later(now, self.wait(0, draw)));
+        Some(Turn {
+            begun: now.instant,
+            state: Arc::clone(&self.state),
+        })
+    }
+
+    /// Whether the poll is one for this account: a reload may have come in between.
+    pub fn awaits(&self, turn: &Turn) -> bool {
+        Arc::ptr_eq(&self.state, &turn.state)
+    }
+
+    fn wait(&self, failures: u32, draw: f64) -> Duration {
+        let every = self.settings.every;
+        let backoff = every.saturating_mul(2u32.saturating_pow(failures));
+        backoff
+            .min(FAILING_EVERY_MAX.max(every))
+            .mul_f64(1.0 - JITTER + 2.0 * JITTER * draw)
+    }
+}
+
+impl Upstream {
+    /// How its account stands; `None` where no `balance` is configured.
+    pub fn balance(&self) -> Option<Status> {
+        self.balance.as_ref().map(Balance::status)
+    }
+
+    /// Takes in what a poll told. A failing one changes nothing but when the next one comes.
+    pub fn learn_balance(&self, turn: Turn, told: Result<Remaining, Failed>, now: Moment, draw: f64) -> News {
+        let Some(balance) = self.balance.as_ref().filter(|balance| balance.awaits(&turn)) else {
+            return News::default();
+        };
+        let mut state = lock(&balance.state);
+        let news = match told {
+            Ok(remaining) => {
+                let wait = balance.wait(0, draw);
+                state.next = Some(later(now, wait));
+                let was_spent = state.reading.is_some_and(|reading| reading.remaining.is_spent);
+                let cooldown = if remaining.is_spent {
+                    // To the next reading at least: as long as there is nothing, nothing is asked.
+                    let length = balance.out_of_credits.max(wait + POLL_MAX);
+                    self.registry.own().lock().emptied(length, now.instant)
+                } else if remaining.amount.is_some() || was_spent {
+                    self.registry.own().lock().refilled(turn.begun)
+                } else {
+                    None
+                };
+                let is_low = remaining.amount.is_some_and(|amount| amount < balance.settings.low);
+                let news = News {
+                    cooldown,
+                    low: (is_low != state.is_low).then_some(is_low),
+                    failing: (state.failures > 0).then_some(false),
+                };
+                state.reading = Some(Reading {
+                    remaining,
+                    read_at_unix_ms: now.unix_ms,
+                });
+                (state.failures, state.failing, state.is_low) = (0, None, is_low);
+                news
+            }
+            Err(failed) => {
+                state.failures = state.failures.saturating_add(1);
+                let wish = failed.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+                state.next = Some(later(now, balance.wait(state.failures, draw).max(wish)));
+                state.failing = Some(failed.reason);
+                News {
+                    failing: (state.failures == 1).then_some(true),
+                    ..News::default()
+                }
+            }
+        };
+        drop(state);
+        drop(turn);
+        news
+    }
+}
+
+fn later(now: Moment, wait: Duration) -> Moment {
+    Moment {
+        instant: now.instant + wait,
+        unix_ms: now
+            .unix_ms
+            .saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// Nothing panics while it holds this lock.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
