@@ -33,6 +33,7 @@ use crate::transport::JudgingConnector;
 use http10::Http10;
 
 pub use context::{InFlight, RequestContext};
+pub(crate) use record::cooldown as log_cooldown;
 pub use snapshot::Snapshot;
 
 /// The proxy logic that Pingora calls. Clones share the snapshot and the count of requests.

@@ -1,5 +1,6 @@
 //! The process: listeners, Pingora's server around the proxy, signals, readiness and the end.
 
+mod balance;
 mod listeners;
 mod notify;
 mod shutdown;
@@ -103,6 +104,8 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&[Bound]) + Send + 'static) ->
         listeners::add(&mut service, &of_kind)?;
         server.add_service(OnBoundSockets::new(service, listeners.sockets()));
     }
+
+    server.add_service(balance::service(snapshot, connector));
 
     notify::when_running(server.watch_execution_phase(), listeners.into_bound(), on_ready);
     server.run(RunArgs {

@@ -14,6 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 pub mod access;
 pub mod attempt;
+pub mod balance;
 pub mod cooldown;
 mod escape;
 pub mod fields;

@@ -15,6 +15,7 @@ mod connections;
 pub mod connector;
 pub mod endpoint;
 pub mod failure;
+pub mod lookup;
 pub mod origin;
 pub mod resume;
 mod sending;

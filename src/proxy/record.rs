@@ -48,7 +48,7 @@ impl Attempt<'_> {
 }
 
 /// A cooldown of `target`, that is `UPSTREAM/MODEL` or `UPSTREAM`, has begun or ended.
-pub(super) fn cooldown(target: &str, change: Change) {
+pub(crate) fn cooldown(target: &str, change: Change) {
     let (class, phase) = match change {
         Change::Opened {
             class,

@@ -52,6 +52,12 @@ pub const RULE: &str = "rule";
 
 /// How long a cooldown takes.
 pub const SECONDS: &str = "seconds";
+/// What is left on an upstream's account.
+pub const REMAINING: &str = "remaining";
+/// ISO 4217.
+pub const CURRENCY: &str = "currency";
+/// Less than this is worth a warning.
+pub const LOW: &str = "low";
 
 /// journald takes names of at most 64 bytes.
 const JOURNAL_NAME_BYTES_MAX: usize = 64;

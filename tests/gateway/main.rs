@@ -6,6 +6,7 @@ mod access_log;
 mod answers;
 mod backpressure;
 mod bad_input;
+mod balance;
 mod body;
 mod client_leaves;
 mod clocks;

@@ -10,7 +10,7 @@ use super::chain::{PassedOver, Place};
 use super::masking::MASK;
 use super::walk::{Attempt, End, Span, Walk};
 use crate::classify::Action;
-use crate::config::{Exhausted, OnKey, Timeouts};
+use crate::config::{Balance, BalanceSource, Exhausted, OnKey, Timeouts};
 use crate::protocol::Protocol;
 use crate::routing::{Next, Route};
 
@@ -76,7 +76,17 @@ fn place(place: &Place<'_>, explanation: &Explanation<'_>) -> Value {
         "headers": headers,
         "withheld": place.shown.withheld.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
         "clocks": clocks(&place.target.timeouts),
+        "balance": upstream.balance.as_ref().map(|balance| watched(balance.settings())),
     })
+}
+
+/// Where the account is read, without a query, which may be a credential.
+fn watched(balance: &Balance) -> Value {
+    let (from, path) = match &balance.source {
+        BalanceSource::Preset(preset) => (Some(preset.name()), None),
+        BalanceSource::At { path_and_query, .. } => (None, path_and_query.split('?').next()),
+    };
+    json!({ "from": from, "path": path, "every_ms": ms(balance.every), "low": balance.low })
 }
 
 fn clocks(timeouts: &Timeouts) -> Value {

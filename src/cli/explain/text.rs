@@ -10,7 +10,7 @@ use super::json::key_name;
 use super::walk::{Attempt, End, Failed, Span, Walk};
 use super::{Asked, Explanation};
 use crate::classify::{Action, Class};
-use crate::config::{Exhausted, Timeouts};
+use crate::config::{Balance, BalanceSource, Exhausted, Timeouts};
 use crate::protocol::Protocol;
 use crate::routing::{Next, Route};
 use crate::upstream::outbound::REQUEST_ID;
@@ -125,6 +125,17 @@ fn target(page: &mut Page, place: &Place<'_>, asked: &Asked) {
         row("removed", &removed.join(", "));
     }
     row("clocks", &clocks(&place.target.timeouts));
+    if let Some(balance) = &place.target.upstream.balance {
+        row("balance", &watched(balance.settings()));
+    }
+}
+
+fn watched(balance: &Balance) -> String {
+    let from = match &balance.source {
+        BalanceSource::Preset(preset) => preset.name(),
+        BalanceSource::At { path_and_query, .. } => path_and_query.split('?').next().unwrap_or_default(),
+    };
+    format!("{from}, every {}, low below {}", short(balance.every), balance.low)
 }
 
 fn passed_over(place: &Place<'_>, reason: PassedOver, asked: &Asked) -> String {

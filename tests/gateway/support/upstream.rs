@@ -1,5 +1,6 @@
 //! A scripted upstream: the n-th request that reaches it gets the n-th answer, and everything is written down.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -60,13 +61,20 @@ struct Seen {
 
 struct Script {
     answers: Mutex<std::vec::IntoIter<Answer>>,
+    /// By path and query; before the script.
+    at: Mutex<HashMap<String, Answer>>,
     always: Option<Answer>,
     seen: Mutex<Seen>,
     changed: Notify,
 }
 
 impl Script {
-    fn next(&self) -> Answer {
+    fn next(&self, target: &str) -> Answer {
+        let fixed = self.at.lock().expect("no test panics with the paths locked");
+        if let Some(answer) = fixed.get(target) {
+            return answer.clone();
+        }
+        drop(fixed);
         let scripted = self
             .answers
             .lock()
@@ -131,6 +139,7 @@ impl Upstream {
         let address = listener.local_addr().expect("a bound socket has an address");
         let script = Arc::new(Script {
             answers: Mutex::new(answers.into_iter()),
+            at: Mutex::default(),
             always,
             seen: Mutex::default(),
             changed: Notify::new(),
@@ -143,6 +152,19 @@ impl Upstream {
             script,
             task,
         }
+    }
+
+    /// From now on this answer for this path and query, whatever the script says.
+    pub(crate) fn answer_at(&self, target: &str, answer: Answer) {
+        let mut fixed = self.script.at.lock().expect("no test panics with the paths locked");
+        fixed.insert(target.to_owned(), answer);
+    }
+
+    /// The requests for this path and query, so far.
+    pub(crate) fn requests_at(&self, target: &str) -> Vec<Received> {
+        let mut requests = self.requests();
+        requests.retain(|request| request.target() == target);
+        requests
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -251,7 +273,8 @@ async fn serve(socket: TcpStream, tls: Option<TlsAcceptor>, number: usize, scrip
 
 async fn converse(mut http: Http1, number: usize, script: &Script) -> std::io::Result<()> {
     while let Some(head) = http.head().await? {
-        let answer = script.next();
+        let target = head.start_line.split(' ').nth(1).unwrap_or_default();
+        let answer = script.next(target);
         let mut body = Vec::new();
         if !answer.early {
             if head.header("expect").is_some() {
