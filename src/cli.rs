@@ -14,8 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Found, KeyPolicy, LoadOptions, LogFormat};
-use crate::telemetry::{Format, LogSettings};
+use crate::config::{self, Config, Diagnostic, Found, KeyPolicy, LoadOptions, Read};
 
 /// The command line was wrong, or named nothing to do.
 const BAD_USAGE: u8 = 2;
@@ -82,6 +81,9 @@ struct Loaded {
     file: PathBuf,
     found: Found,
     config: Config,
+    /// Warnings: they were shown.
+    diagnostics: Vec<Diagnostic>,
+    read: Read,
 }
 
 /// Finds and reads the configuration and reports its faults on standard error. `None`: it has errors.
@@ -95,18 +97,17 @@ fn load(named: Option<&Path>, keys: KeyPolicy) -> anyhow::Result<Option<Loaded>>
     io::stderr()
         .lock()
         .write_all(loaded.render(terminal::colour_on_stderr()).as_bytes())?;
-    Ok(loaded.config.map(|config| Loaded { file, found, config }))
-}
-
-fn log_settings(log: &config::Log) -> LogSettings {
-    let format = match log.format {
-        LogFormat::Auto => Format::Auto,
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
-        LogFormat::Journald => Format::Journald,
-    };
-    LogSettings {
-        level: log.level,
-        format,
-    }
+    let config::Loaded {
+        config,
+        diagnostics,
+        read,
+        ..
+    } = loaded;
+    Ok(config.map(|config| Loaded {
+        file,
+        found,
+        config,
+        diagnostics,
+        read,
+    }))
 }

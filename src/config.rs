@@ -24,6 +24,7 @@ mod server;
 mod shield;
 mod source;
 mod tls;
+mod trail;
 mod upstream;
 mod url;
 
@@ -38,13 +39,17 @@ use crate::protocol::Protocol;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{KeyPolicy, LoadOptions, Loaded, load};
+pub use policy::ATTEMPTS_MAX;
 pub use search::{Found, find};
 pub use source::{Place, Source};
+pub use trail::{Content, Read};
 
 /// A valid configuration: every reference resolves, every value is in range, every file was read.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub file: PathBuf,
+    /// The first 12 hex digits of the SHA-256 of the file's bytes, as `sha256sum` shows it.
+    pub hash: Arc<str>,
     pub listen: Vec<Listener>,
     /// In the file's order.
     pub upstreams: Vec<Upstream>,
@@ -58,7 +63,8 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     pub address: ListenAddress,
-    pub tls: Option<ListenerTls>,
+    /// What a TLS listener shows to its clients.
+    pub tls: Option<Identity>,
     pub h2c: bool,
 }
 
@@ -69,13 +75,7 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerTls {
-    pub cert: PathBuf,
-    pub key: PathBuf,
-}
-
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Upstream {
     pub name: Arc<str>,
     pub url: BaseUrl,
@@ -141,7 +141,7 @@ pub struct BaseUrl {
 }
 
 /// The credential that an upstream's requests carry.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     None,
     /// The client's own credential goes through.
@@ -161,11 +161,11 @@ pub enum HttpVersions {
     Http2,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// PEM bytes, read when the configuration is loaded, so that a reload reads them again.
     pub ca: Option<Arc<[u8]>>,
-    pub client_cert: Option<ClientCert>,
+    pub client_cert: Option<Identity>,
     pub server_name: Option<String>,
     /// `verify: false`.
     pub insecure: bool,
@@ -187,15 +187,15 @@ impl std::fmt::Debug for BalanceSource {
     }
 }
 
-impl std::fmt::Debug for ClientCert {
+impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ClientCert(…)")
+        f.write_str("Identity(…)")
     }
 }
 
-/// PEM bytes of a client certificate chain and its private key.
-#[derive(Clone)]
-pub struct ClientCert {
+/// PEM bytes of a certificate chain and its private key, read when the configuration is loaded.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
     pub cert: Arc<[u8]>,
     pub key: Arc<[u8]>,
 }
@@ -229,7 +229,7 @@ pub struct UpstreamTarget {
 }
 
 /// `policy`: the defaults of every route.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub timeouts: Timeouts,
     pub retry: Retry,
@@ -239,7 +239,7 @@ pub struct Policy {
 }
 
 /// A route's own `policy` keys, where it has any.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyOverrides {
     pub timeouts: TimeoutOverrides,
     pub retry: RetryOverrides,
@@ -316,10 +316,12 @@ with_overrides! {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// `None` is `auto`: one a core.
     pub threads: Option<usize>,
+    /// Whether a changed file is taken without a signal.
+    pub watch: bool,
     pub max_body_bytes: usize,
     /// Of the text of one stream that may be resumed.
     pub max_held_bytes: usize,

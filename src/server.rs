@@ -1,14 +1,18 @@
 //! The process: listeners, Pingora's server around the proxy, signals, readiness and the end.
 
 mod balance;
+mod certificates;
 mod listeners;
 mod notify;
+pub mod reload;
 mod shutdown;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::sync_channel;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use pingora_core::apps::HttpServerOptions;
@@ -18,11 +22,14 @@ use pingora_core::server::{RunArgs, Server};
 use pingora_proxy::ProxyServiceBuilder;
 use thiserror::Error;
 
-use crate::config::{Config, ListenAddress};
+use crate::config::{self, Config, ListenAddress, LogFormat};
 use crate::proxy::{Gateway, InFlight, Snapshot};
+use crate::telemetry::{Format, LogSettings};
 use crate::transport::JudgingConnector;
 use crate::transport::origin::OriginError;
+use certificates::{CertificateError, Certificates};
 use listeners::{Listeners, OnBoundSockets};
+use reload::{Drain, Live, Reloader, Reread};
 use shutdown::Shutdown;
 
 /// Idle connections to upstreams, over all of them.
@@ -33,8 +40,8 @@ const POOLED_CONNECTIONS_MAX: usize = 1024;
 pub enum ServeError {
     #[error("cannot listen on {address}: {reason}{}", hint(.reason))]
     Listen { address: String, reason: std::io::Error },
-    #[error("listener {address}: tls: {reason}")]
-    Tls { address: String, reason: String },
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error("signals can't be watched: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -69,31 +76,71 @@ impl std::fmt::Display for Bound {
 }
 
 /// Serves until a signal ends the process; returns only on errors at start. `on_ready` is called once, when
-/// connections are accepted.
+/// connections are accepted. Without `reread` the configuration stays what it is.
 ///
 /// # Errors
 /// Where a listener can't be bound or a certificate can't be used: then nothing was started.
-pub fn run(config: &Config, on_ready: impl FnOnce(&[Bound]) + Send + 'static) -> Result<(), ServeError> {
-    let loaded_at = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::compile(config, loaded_at, None)?));
+pub fn run(
+    config: Config,
+    reread: Option<Reread>,
+    on_ready: impl FnOnce(&[Bound]) + Send + 'static,
+) -> Result<(), ServeError> {
+    let loaded_at = SystemTime::now();
+    let snapshot = Snapshot::compile(&config, reload::unix_seconds(loaded_at), None)?;
+    let live = Live {
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+        certificates: Certificates::of(&config.listen)?,
+        drain: Drain::of(&config),
+    };
+    let reloads = reload::first(&config, loaded_at, reread.as_ref());
     let in_flight = InFlight::default();
-    let shutdown = Shutdown::watch(in_flight.clone(), config.server.drain).map_err(ServeError::Signals)?;
+    let (hangups, hung_up) = sync_channel(1);
+    let hangups = reread.is_some().then_some(hangups);
+    let shutdown = Shutdown::watch(in_flight.clone(), live.drain.clone(), hangups).map_err(ServeError::Signals)?;
     let listeners = Listeners::bind(&config.listen)?;
 
-    let conf = server_conf(config);
-    let mut server = Server::new_with_opt_and_conf(None, conf);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
+    let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));
+    add_gateway(&mut server, &config, &live, &listeners, &connector, &in_flight);
+    server.add_service(balance::service(Arc::clone(&live.snapshot), connector));
+
+    let status = reloads.state().status();
+    let reloader = reread.map(|reread| Reloader::new(live, config, reread, reloads));
+    let when_ready = move |bound: &[Bound]| {
+        on_ready(bound);
+        if let Some(reloader) = reloader {
+            reloader.run(&hung_up);
+        }
+    };
+    notify::when_running(
+        server.watch_execution_phase(),
+        listeners.into_bound(),
+        status,
+        when_ready,
+    );
+    server.run(RunArgs {
+        shutdown_signal: Box::new(shutdown),
+    });
+    Ok(())
+}
+
+/// Whether a listener takes HTTP/2 without TLS is a setting of the service in Pingora, so each kind has its own.
+fn add_gateway(
+    server: &mut Server,
+    config: &Config,
+    live: &Live,
+    listeners: &Listeners,
+    connector: &JudgingConnector,
+    in_flight: &InFlight,
+) {
     let conf = Arc::clone(&server.configuration);
-    let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&conf));
-    // Whether a listener takes HTTP/2 without TLS is a setting of the service in Pingora, so each kind has its own.
     for h2c in [false, true] {
         let of_kind: Vec<_> = config.listen.iter().filter(|listener| listener.h2c == h2c).collect();
         if of_kind.is_empty() {
             continue;
         }
-        let gateway = Gateway::new(Arc::clone(&snapshot), connector.clone(), in_flight.clone());
+        let gateway = Gateway::new(Arc::clone(&live.snapshot), connector.clone(), in_flight.clone());
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
         let mut service = ProxyServiceBuilder::new(&conf, gateway)
@@ -101,36 +148,37 @@ pub fn run(config: &Config, on_ready: impl FnOnce(&[Bound]) + Send + 'static) ->
             .custom(connector.clone(), Arc::new(|_, _, _| Box::pin(async { None })))
             .server_options(options)
             .build();
-        listeners::add(&mut service, &of_kind)?;
+        listeners::add(&mut service, &of_kind, &live.certificates);
         server.add_service(OnBoundSockets::new(service, listeners.sockets()));
     }
-
-    server.add_service(balance::service(snapshot, connector));
-
-    notify::when_running(server.watch_execution_phase(), listeners.into_bound(), on_ready);
-    server.run(RunArgs {
-        shutdown_signal: Box::new(shutdown),
-    });
-    Ok(())
 }
 
 fn server_conf(config: &Config) -> ServerConf {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = config.server.threads.unwrap_or(available);
-    // Pingora's own loop must not end before a request's budget does.
-    let budgets = config
-        .routes
-        .iter()
-        .map(|route| config.policy.retry.with(&route.overrides.retry).attempts);
-    let attempts = budgets.chain([config.policy.retry.attempts]).max().unwrap_or(1);
     ServerConf {
         threads,
-        max_retries: usize::try_from(attempts).unwrap_or(usize::MAX).saturating_add(1),
+        // Pingora's own loop must not end before a request's budget does, whatever a reload makes of that.
+        max_retries: config::ATTEMPTS_MAX as usize + 1,
         upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX.div_ceil(threads),
-        // Pingora sleeps through the whole of it; `Shutdown` ends the process as soon as nothing is in flight.
-        grace_period_seconds: Some(config.server.drain.as_secs().saturating_add(1)),
+        // Pingora sleeps through the whole of it; `Shutdown` ends the process within `drain`, which a reload may change.
+        grace_period_seconds: Some(u64::from(u32::MAX)),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
+    }
+}
+
+/// What the logger needs to know of the configuration.
+pub fn log_settings(log: &config::Log) -> LogSettings {
+    let format = match log.format {
+        LogFormat::Auto => Format::Auto,
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+        LogFormat::Journald => Format::Journald,
+    };
+    LogSettings {
+        level: log.level,
+        format,
     }
 }
 

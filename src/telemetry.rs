@@ -21,9 +21,10 @@ pub mod fields;
 mod journald;
 mod json;
 mod lines;
+pub mod reload;
 mod scalar;
 mod text;
-mod timestamp;
+pub mod timestamp;
 
 use journald::Journal;
 use lines::LINES;

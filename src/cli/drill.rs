@@ -47,9 +47,9 @@ pub(super) fn run(args: &DrillArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(args.config.as_deref(), KeyPolicy::Optional)? else {
         return Ok(ExitCode::FAILURE);
     };
-    telemetry::init(super::log_settings(&loaded.config.log));
+    telemetry::init(server::log_settings(&loaded.config.log));
     session(loaded.config, args, &mut std::io::stdout().lock(), |config| {
-        server::run(&config, |_| {})?;
+        server::run(config, None, |_| {})?;
         Ok(())
     })
 }

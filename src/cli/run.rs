@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::KeyPolicy;
+use crate::server::reload::Reread;
 use crate::{server, telemetry};
 
 /// Serve the routes of a configuration file
 ///
-/// SIGTERM finishes running requests first, for at most `server.drain`; SIGINT stops at once.
+/// SIGTERM finishes running requests first, for at most `server.drain`; SIGINT stops at once; SIGHUP reads the
+/// configuration again, as does a change of its file unless it says `server: { watch: false }`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The configuration file [default: $SWITCHBACK_CONFIG, else ./conf/switchback.yaml, else
@@ -22,12 +24,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     };
     let config = loaded.config;
-    telemetry::init(super::log_settings(&config.log));
+    telemetry::init(server::log_settings(&config.log));
     log::info!(
-        file = loaded.file.display().to_string().as_str(), why = loaded.found.to_string().as_str(),
+        file = loaded.file.display().to_string().as_str(), hash = &*config.hash, why = loaded.found.to_string().as_str(),
         upstreams = config.upstreams.len(), routes = config.routes.len();
         "configuration loaded"
     );
-    server::run(&config, |_| {})?;
+    let reread = Reread {
+        env: super::environment,
+        diagnostics: loaded.diagnostics,
+        read: loaded.read,
+    };
+    server::run(config, Some(reread), |_| {})?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::diagnostic::Complaint;
@@ -61,24 +61,13 @@ impl Pem {
     }
 }
 
-/// A PEM file as it was when the configuration was loaded.
-pub(super) struct PemFile {
-    pub(super) path: PathBuf,
-    pub(super) bytes: Arc<[u8]>,
-}
-
-/// The PEM file that the scalar `node` names. `None` after a fault, or where it is optional and not there.
-pub(super) fn pem(reader: &mut Reader<'_>, node: &Node, what: &str, expected: Pem) -> Option<PemFile> {
+/// The bytes of the PEM file that the scalar `node` names. `None` after a fault, or where it is optional and not there.
+pub(super) fn pem(reader: &mut Reader<'_>, node: &Node, what: &str, expected: Pem) -> Option<Arc<[u8]>> {
     let text = reader.text(node, what)?;
     let path = reader.resolve(&text.value);
-    match read(&path, FILE_BYTES_MAX) {
+    match reader.file(&path, FILE_BYTES_MAX) {
         Ok(bytes) => match check(&bytes, expected) {
-            Ok(()) => {
-                return Some(PemFile {
-                    path,
-                    bytes: bytes.into(),
-                });
-            }
+            Ok(()) => return Some(bytes.into()),
             Err(complaint) => reader.complain(&text, complaint),
         },
         Err(_) if !reader.keys_required() => {}

@@ -9,7 +9,7 @@ use super::file::{self, Pem};
 use super::interpolate::Origin;
 use super::reader::Reader;
 use super::source::Place;
-use super::{ListenAddress, Listener, ListenerTls, quantity};
+use super::{Identity, ListenAddress, Listener, quantity};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
@@ -121,7 +121,7 @@ fn parse(text: &str) -> Result<ListenAddress, Complaint> {
     }
 }
 
-fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<ListenerTls> {
+fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<Identity> {
     let fields = reader.fields(node, at, "`tls`", &["cert", "key"])?;
     let cert = fields
         .required(reader, "cert")
@@ -129,10 +129,7 @@ fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<ListenerTls> {
     let key = fields
         .required(reader, "key")
         .and_then(|node| file::pem(reader, node, "`key`", Pem::PrivateKey));
-    cert.zip(key).map(|(cert, key)| ListenerTls {
-        cert: cert.path,
-        key: key.path,
-    })
+    cert.zip(key).map(|(cert, key)| Identity { cert, key })
 }
 
 /// Whether the second could not be bound while the first one is.

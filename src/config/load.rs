@@ -1,11 +1,13 @@
 //! File → [`Config`] and every fault in it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{self, Node};
 use super::reader::Reader;
 use super::source::{Place, Source};
+use super::trail::{Read, Trail};
 use super::{Config, chain, file, listen, masking, policy, route, server, upstream};
 
 /// Some ten thousand routes.
@@ -45,6 +47,7 @@ pub struct Loaded {
     /// In the order of the file; what concerns the file as a whole comes first.
     pub diagnostics: Vec<Diagnostic>,
     pub source: Source,
+    pub read: Read,
 }
 
 impl Loaded {
@@ -66,13 +69,14 @@ impl Loaded {
 
 /// Reads and validates `file` and the files that it names. Never fails: the faults are in the outcome, all of them.
 pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
-    let text = file::read(file, FILE_BYTES_MAX)
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
+    let bytes = file::read(file, FILE_BYTES_MAX);
+    let trail = Trail::of(file, &bytes);
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
     match text {
         Ok(text) => {
             // A byte order mark is no part of the first line.
             let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
-            parse(Source::new(file.to_path_buf(), text), options)
+            parse(Source::new(file.to_path_buf(), text), trail, options)
         }
         Err(reason) => Loaded {
             config: None,
@@ -81,11 +85,12 @@ pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
                 format!("can't read the configuration: {reason}"),
             )],
             source: Source::new(file.to_path_buf(), String::new()),
+            read: trail.end(),
         },
     }
 }
 
-fn parse(mut source: Source, options: &LoadOptions<'_>) -> Loaded {
+fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded {
     let root = match document::parse(&source) {
         Ok(root) => root,
         Err(fault) => {
@@ -94,14 +99,16 @@ fn parse(mut source: Source, options: &LoadOptions<'_>) -> Loaded {
                 config: None,
                 diagnostics: vec![fault],
                 source,
+                read: trail.end(),
             };
         }
     };
     source.hide(masking::secrets(&root));
-    let mut reader = Reader::new(source, options);
+    let mut reader = Reader::new(source, trail, options);
     let config = config(&mut reader, &root);
     let Reader {
         source,
+        trail,
         mut diagnostics,
         ..
     } = reader;
@@ -112,10 +119,15 @@ fn parse(mut source: Source, options: &LoadOptions<'_>) -> Loaded {
     let faultless = diagnostics
         .iter()
         .all(|diagnostic| diagnostic.severity == Severity::Warning);
+    let read = trail.end();
     Loaded {
-        config: config.filter(|_| faultless),
+        config: config.filter(|_| faultless).map(|config| Config {
+            hash: read.hash.clone().unwrap_or_default(),
+            ..config
+        }),
         diagnostics,
         source,
+        read,
     }
 }
 
@@ -139,6 +151,7 @@ fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     let routes = drafts.into_iter().map(|draft| draft.route).collect();
     Some(Config {
         file: reader.source.file.clone(),
+        hash: Arc::default(),
         listen,
         upstreams,
         routes,

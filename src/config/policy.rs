@@ -13,6 +13,9 @@ use super::{
 use super::{Policy, quantity};
 use crate::classify::{Action, Class};
 
+/// Of attempts, and of everything else that is counted.
+pub const ATTEMPTS_MAX: u32 = 1_000;
+
 pub(super) const KEYS: [&str; 5] = ["cooldown", "exhausted", "on", "retry", "timeouts"];
 
 const EXHAUSTED: [(&str, Exhausted); 2] = [("last", Exhausted::Last), ("first", Exhausted::First)];
@@ -182,7 +185,7 @@ fn duration(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Option<
 }
 
 fn count(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str, least: u32) -> Option<u32> {
-    let range = least..=1_000;
+    let range = least..=ATTEMPTS_MAX;
     fields
         .get(name)
         .and_then(|node| reader.value(node, &format!("`{name}`"), |text| quantity::integer(text, &range)))

@@ -8,7 +8,8 @@ use super::document::{Node, Value};
 use super::interpolate::{self, BadVariableKind, Origin};
 use super::nearest::nearest;
 use super::source::{Place, Source};
-use super::{KeyPolicy, LoadOptions};
+use super::trail::Trail;
+use super::{KeyPolicy, LoadOptions, file};
 
 /// Reserved for a later version: written, they are an error.
 const NOT_YET: [&str; 2] = ["admin", "clients"];
@@ -22,6 +23,7 @@ const QUOTED_CHARS_MAX: usize = 60;
 
 pub(super) struct Reader<'a> {
     pub(super) source: Source,
+    pub(super) trail: Trail,
     options: &'a LoadOptions<'a>,
     /// The file's own directory: relative paths in it start there.
     directory: PathBuf,
@@ -76,10 +78,11 @@ impl<'n> Fields<'n> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source, options: &'a LoadOptions<'a>) -> Self {
+    pub(super) fn new(source: Source, trail: Trail, options: &'a LoadOptions<'a>) -> Self {
         let directory = source.file.parent().map(Path::to_path_buf).unwrap_or_default();
         Self {
             source,
+            trail,
             options,
             directory,
             diagnostics: Vec::new(),
@@ -131,6 +134,16 @@ impl<'a> Reader<'a> {
     /// A path of the file, from the file's own directory where it is relative.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         self.directory.join(path)
+    }
+
+    /// What a file that the configuration names holds, at most `max_bytes`.
+    ///
+    /// # Errors
+    /// What went wrong, as the end of a sentence.
+    pub(super) fn file(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
+        let outcome = file::read(path, max_bytes);
+        self.trail.note(path, &outcome);
+        outcome
     }
 
     /// A mapping with known keys: repeated, unknown and reserved ones are reported. `at` is where a missing key is.

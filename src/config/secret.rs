@@ -6,7 +6,6 @@ use http::HeaderValue;
 
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
-use super::file;
 use super::interpolate::{Origin, is_name};
 use super::reader::{Reader, STAND_IN, Text, quote};
 use super::source::Place;
@@ -111,7 +110,10 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
                 format!("the environment variable {} is not set", quote(text.written)),
             )
         }),
-        "file" => from_file(&text, &reader.resolve(&text.value)),
+        "file" => {
+            let path = reader.resolve(&text.value);
+            from_file(reader, &text, &path)
+        }
         _ => from_credential(reader, &text),
     };
     match value {
@@ -129,7 +131,7 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
     }
 }
 
-fn from_file(text: &Text<'_>, path: &Path) -> Result<String, Diagnostic> {
+fn from_file(reader: &mut Reader<'_>, text: &Text<'_>, path: &Path) -> Result<String, Diagnostic> {
     let unreadable = |reason: &str| {
         Diagnostic::error(
             "unreadable-file",
@@ -137,12 +139,14 @@ fn from_file(text: &Text<'_>, path: &Path) -> Result<String, Diagnostic> {
             format!("can't read {}: {reason}", quote(text.written)),
         )
     };
-    let bytes = file::read(path, KEY_FILE_BYTES_MAX).map_err(|reason| unreadable(&reason))?;
+    let bytes = reader
+        .file(path, KEY_FILE_BYTES_MAX)
+        .map_err(|reason| unreadable(&reason))?;
     String::from_utf8(bytes).map_err(|_| unreadable("it is not text"))
 }
 
 /// A file in the directory that systemd's `LoadCredential=` made (systemd.exec(5), "credentials").
-fn from_credential(reader: &Reader<'_>, text: &Text<'_>) -> Result<String, Diagnostic> {
+fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, Diagnostic> {
     if text.value.is_empty() || text.value.contains('/') || text.value == ".." || text.value == "." {
         let message = format!("{} is not the name of a credential", quote(text.written));
         return Err(Diagnostic::error("bad-key", text.place, message)
@@ -159,7 +163,7 @@ fn from_credential(reader: &Reader<'_>, text: &Text<'_>) -> Result<String, Diagn
         );
         return Err(Diagnostic::error("unreadable-file", text.place, message).help(help));
     };
-    from_file(text, &Path::new(&directory).join(&text.value))
+    from_file(reader, text, &Path::new(&directory).join(&text.value))
 }
 
 /// Drops the trailing newline and checks that a header can carry the rest.

@@ -32,6 +32,7 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             threads: None,
+            watch: true,
             max_body_bytes: 32 << 20,
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
@@ -52,7 +53,7 @@ impl Default for Log {
 }
 
 pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &[Upstream]) -> Server {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 8] = [
         "attempt_header",
         "client_timeout",
         "drain",
@@ -60,6 +61,7 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
         "max_held",
         "passthrough",
         "threads",
+        "watch",
     ];
     let mut server = Server::default();
     let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`server`", &KEYS)) else {
@@ -100,6 +102,9 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
             let message = format!("unknown upstream {}", quote(text.written));
             reader.unknown("unknown-upstream", text.place, message, &text.value, &names);
         }
+    }
+    if let Some(node) = fields.get("watch") {
+        server.watch = reader.value(node, "`watch`", quantity::boolean).unwrap_or(true);
     }
     if let Some(node) = fields.get("attempt_header") {
         server.attempt_header = reader

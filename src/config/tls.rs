@@ -5,7 +5,7 @@ use super::document::Node;
 use super::file::{self, Pem};
 use super::reader::Reader;
 use super::source::Place;
-use super::{BaseUrl, ClientCert, UpstreamTls, quantity, url};
+use super::{BaseUrl, Identity, UpstreamTls, quantity, url};
 
 /// Reads `tls`; warns where it has no effect, or takes the protection away.
 pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl) -> UpstreamTls {
@@ -22,8 +22,7 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl
     };
     tls.ca = fields
         .get("ca")
-        .and_then(|node| file::pem(reader, node, "`ca`", Pem::Certificates))
-        .map(|ca| ca.bytes);
+        .and_then(|node| file::pem(reader, node, "`ca`", Pem::Certificates));
     if fields.get("cert").is_some() || fields.get("key").is_some() {
         let cert = fields
             .required(reader, "cert")
@@ -31,10 +30,7 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl
         let key = fields
             .required(reader, "key")
             .and_then(|node| file::pem(reader, node, "`key`", Pem::PrivateKey));
-        tls.client_cert = cert.zip(key).map(|(cert, key)| ClientCert {
-            cert: cert.bytes,
-            key: key.bytes,
-        });
+        tls.client_cert = cert.zip(key).map(|(cert, key)| Identity { cert, key });
     }
     tls.server_name = fields.get("server_name").and_then(|node| {
         reader.value(node, "`server_name`", |text| {

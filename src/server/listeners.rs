@@ -14,7 +14,9 @@ use pingora_core::listeners::tls::TlsSettings;
 use pingora_core::server::{Fds, ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora_core::services::Service;
 use pingora_core::services::listening::Service as ListeningService;
+use rustls::server::ResolvesServerCert;
 
+use super::certificates::Certificates;
 use super::{Bound, ServeError};
 use crate::config::{ListenAddress, Listener};
 
@@ -79,32 +81,23 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Tells a service which of the sockets are its own.
-pub(super) fn add<A>(service: &mut ListeningService<A>, listeners: &[&Listener]) -> Result<(), ServeError> {
+pub(super) fn add<A>(service: &mut ListeningService<A>, listeners: &[&Listener], certificates: &Certificates) {
     for listener in listeners {
         let name = String::from(&listener.address);
-        match (&listener.tls, &listener.address) {
-            (Some(tls), _) => {
-                let refuse = |reason: String| ServeError::Tls {
-                    address: name.clone(),
-                    reason,
-                };
-                let cert = tls
-                    .cert
-                    .to_str()
-                    .ok_or_else(|| refuse("cert: its path is not UTF-8".to_owned()))?;
-                let key = tls
-                    .key
-                    .to_str()
-                    .ok_or_else(|| refuse("key: its path is not UTF-8".to_owned()))?;
-                let mut settings = TlsSettings::intermediate(cert, key).map_err(|e| refuse(e.to_string()))?;
-                settings.enable_h2();
-                service.add_tls_with_settings(&name, None, settings);
-            }
+        match (certificates.resolver(&name), &listener.address) {
+            (Some(resolver), _) => service.add_tls_with_settings(&name, None, tls(resolver)),
             (None, ListenAddress::Tcp(_)) => service.add_tcp(&name),
             (None, ListenAddress::Unix(_)) => service.add_uds(&name, None),
         }
     }
-    Ok(())
+}
+
+fn tls(resolver: Arc<dyn ResolvesServerCert>) -> TlsSettings {
+    // Where a resolver is set, the paths of files are not looked at.
+    let mut settings = TlsSettings::intermediate("", "").expect("it keeps the paths and looks at nothing");
+    settings.set_cert_resolver(resolver);
+    settings.enable_h2();
+    settings
 }
 
 /// A service that is given our sockets instead of Pingora's.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::exit;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +12,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::notify;
+use super::reload::Drain;
 use crate::proxy::InFlight;
 
 /// The last bytes of an answer may still be on their way when its request is done.
@@ -26,17 +28,18 @@ pub(super) struct Shutdown {
 }
 
 impl Shutdown {
-    /// From its return on, signals are handled.
+    /// From its return on, signals are handled. `hangups` hears of each SIGHUP, until the end begins.
     ///
     /// # Errors
     /// Where signals can't be watched.
-    pub(super) fn watch(in_flight: InFlight, drain: Duration) -> io::Result<Self> {
+    pub(super) fn watch(in_flight: InFlight, drain: Drain, hangups: Option<SyncSender<()>>) -> io::Result<Self> {
         let (sender, signals) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let watched = runtime.block_on(async { Watched::new() })?;
         let watch = Watch {
             in_flight,
             drain,
+            hangups,
             sender,
         };
         std::thread::Builder::new()
@@ -78,21 +81,23 @@ impl Watched {
 
 struct Watch {
     in_flight: InFlight,
-    drain: Duration,
+    drain: Drain,
+    /// `None`: there is nothing to reload from.
+    hangups: Option<SyncSender<()>>,
     sender: mpsc::Sender<ShutdownSignal>,
 }
 
 impl Watch {
-    async fn run(self, mut signals: Watched) {
+    async fn run(mut self, mut signals: Watched) {
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => return self.stop(ShutdownSignal::FastShutdown),
-                _ = signals.hangup.recv() => {
-                    log::warn!("the configuration is read at start only: restart to apply a change");
-                }
+                _ = signals.hangup.recv() => self.reload(),
             }
         }
+        // Whoever stops is not reloaded any more.
+        self.hangups = None;
         log::info!(requests = self.in_flight.running(); "stopping: running requests are finished first");
         self.stop(ShutdownSignal::GracefulTerminate);
         tokio::select! {
@@ -102,6 +107,14 @@ impl Watch {
                 log::logger().flush();
                 exit(INTERRUPTED)
             }
+        }
+    }
+
+    fn reload(&self) {
+        match &self.hangups {
+            // One that waits to be heard stands for this one too.
+            Some(hangups) => drop(hangups.try_send(())),
+            None => log::warn!("SIGHUP changes nothing: this configuration is no file's that could be read again"),
         }
     }
 
@@ -121,7 +134,7 @@ impl Watch {
                 }
             }
         };
-        match timeout(self.drain, idle).await {
+        match timeout(self.drain.get(), idle).await {
             Ok(()) => log::info!("stopped: nothing was in flight"),
             Err(_) => {
                 let requests = self.in_flight.running();

@@ -50,6 +50,35 @@ pub const REASON: &str = "reason";
 /// The rule that told the class from the answer.
 pub const RULE: &str = "rule";
 
+/// The configuration's file.
+pub const FILE: &str = "file";
+/// The first 12 hex digits of the SHA-256 of that file.
+pub const HASH: &str = "hash";
+/// Counts the configurations that were applied, from 1.
+pub const GENERATION: &str = "generation";
+/// What made the configuration be read: `signal` or `change`.
+pub const TRIGGER: &str = "trigger";
+/// A configuration's fault, by its stable name: `unknown-key`.
+pub const CODE: &str = "code";
+/// `FILE:LINE:COLUMN`.
+pub const AT: &str = "at";
+/// What to do about it.
+pub const HELP: &str = "help";
+pub const ERRORS: &str = "errors";
+pub const WARNINGS: &str = "warnings";
+/// Names, as `a, b`; likewise the next six.
+pub const ROUTES_ADDED: &str = "routes_added";
+pub const ROUTES_REMOVED: &str = "routes_removed";
+pub const ROUTES_CHANGED: &str = "routes_changed";
+pub const UPSTREAMS_ADDED: &str = "upstreams_added";
+pub const UPSTREAMS_REMOVED: &str = "upstreams_removed";
+/// Also where only what its key's file holds has changed.
+pub const UPSTREAMS_CHANGED: &str = "upstreams_changed";
+/// `policy`, `server`, `log`.
+pub const SETTINGS_CHANGED: &str = "settings_changed";
+/// Listeners whose certificate or key was replaced.
+pub const CERTIFICATES_CHANGED: &str = "certificates_changed";
+
 /// How long a cooldown takes.
 pub const SECONDS: &str = "seconds";
 /// What is left on an upstream's account.

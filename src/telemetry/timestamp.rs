@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// UTC, to the millisecond. A time before 1970 is written as its first instant.
-pub(super) struct Timestamp(pub(super) SystemTime);
+/// UTC, to the millisecond, with `{:.0}` to the second. A time before 1970 is written as its first instant.
+pub struct Timestamp(pub SystemTime);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,10 +15,11 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_date(seconds / SECONDS_PER_DAY);
         let second_of_day = seconds % SECONDS_PER_DAY;
         let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match f.precision() {
+            Some(0) => f.write_str("Z"),
+            _ => write!(f, ".{millis:03}Z"),
+        }
     }
 }
 
@@ -62,6 +63,8 @@ mod tests {
                 expected
             );
         }
+        let instant = Timestamp(UNIX_EPOCH + Duration::from_millis(1_795_309_323_956));
+        assert_eq!(format!("{instant:.0}"), "2026-11-22T01:02:03Z");
         assert_eq!(
             Timestamp(UNIX_EPOCH - Duration::from_secs(1)).to_string(),
             "1970-01-01T00:00:00.000Z"

@@ -64,6 +64,7 @@ fn the_shortest_file_has_every_default() {
     assert_eq!(config.server.client_timeout, Duration::from_secs(60));
     assert_eq!(config.server.drain, Duration::from_secs(600));
     assert!(config.server.threads.is_none() && config.server.passthrough.is_none() && config.server.attempt_header);
+    assert!(config.server.watch);
     assert_eq!(
         (config.log.level, config.log.format),
         (log::LevelFilter::Info, LogFormat::Auto)
@@ -198,7 +199,7 @@ policy:
   timeouts: { deadline: 1h }
   retry: { same_target: 0, max_wait: 10s }
   exhausted: first
-server: { threads: 4, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, drain: 1m, passthrough: a, attempt_header: false }
+server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, drain: 1m, passthrough: a, attempt_header: false }
 log: { level: debug, format: json }
 ";
     let check = Check::of(yaml)
@@ -211,7 +212,9 @@ log: { level: debug, format: json }
     );
     assert_eq!(config.listen[1].address, ListenAddress::Unix("/run/s.sock".into()));
     assert!(config.listen[1].h2c && !config.listen[2].h2c);
-    assert_eq!(config.listen[2].tls.as_ref().unwrap().key, check.path().join("k.pem"));
+    let shown = config.listen[2].tls.as_ref().unwrap();
+    assert_eq!(&*shown.cert, pem("CERTIFICATE").as_bytes());
+    assert_eq!(&*shown.key, pem("PRIVATE KEY").as_bytes());
     let tls = &config.upstreams[0].tls;
     assert_eq!(tls.ca.as_deref(), Some(pem("CERTIFICATE").as_bytes()));
     assert_eq!(&*tls.client_cert.as_ref().unwrap().key, pem("PRIVATE KEY").as_bytes());
@@ -221,6 +224,7 @@ log: { level: debug, format: json }
     assert_eq!((config.policy.retry.same_target, config.policy.retry.attempts), (0, 6));
     assert_eq!(config.policy.exhausted, Exhausted::First);
     let server = &config.server;
+    assert!(!server.watch);
     assert_eq!(
         (
             server.threads,

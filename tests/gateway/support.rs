@@ -13,6 +13,7 @@ pub(crate) mod log;
 pub(crate) mod manual;
 pub(crate) mod payload;
 pub(crate) mod pki;
+pub(crate) mod reload;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 

@@ -59,6 +59,7 @@ fn route(name: &str, targets: Vec<Target>) -> Route {
 fn config(routes: Vec<Route>) -> Config {
     Config {
         file: "switchback.yaml".into(),
+        hash: "".into(),
         listen: vec![Listener {
             address: ListenAddress::Tcp("127.0.0.1:0".into()),
             tls: None,
@@ -79,6 +80,7 @@ fn config(routes: Vec<Route>) -> Config {
         },
         server: Server {
             threads: None,
+            watch: true,
             max_body_bytes: 1 << 20,
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),

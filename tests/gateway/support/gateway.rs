@@ -30,6 +30,7 @@ pub(crate) struct Setup {
     address: Address,
     level: &'static str,
     environment: Vec<(String, String)>,
+    file: Option<PathBuf>,
 }
 
 impl Setup {
@@ -43,11 +44,18 @@ impl Setup {
             address: Address::Tcp(address),
             level: "info",
             environment: Vec::new(),
+            file: None,
         }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another place for the configuration than a directory of its own.
+    pub(crate) fn file(mut self, file: PathBuf) -> Self {
+        self.file = Some(file);
         self
     }
 
@@ -83,18 +91,19 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> Gateway {
-        let file = self.dir.path().join("switchback.yaml");
-        let text = format!(
-            "listen: [{}]\nlog: {{ level: {}, format: json }}\n{}\n",
-            self.listen, self.level, self.yaml
+        let file = self.file.unwrap_or_else(|| self.dir.path().join("switchback.yaml"));
+        let top = format!(
+            "listen: [{}]\nlog: {{ level: {}, format: json }}\n",
+            self.listen, self.level
         );
+        let text = format!("{top}{}\n", self.yaml);
         std::fs::write(&file, &text).expect("the temporary directory takes a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_switchback"))
             .arg("run")
             .arg("--config")
             .arg(&file)
-            .envs(self.environment)
             .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -109,6 +118,8 @@ impl Setup {
             pid,
             exit: await_exit(child),
             log,
+            file,
+            top,
             _dir: self.dir,
         };
         gateway.listening(&text).await;
@@ -143,6 +154,10 @@ pub(crate) struct Gateway {
     pid: u32,
     exit: watch::Receiver<Option<ExitStatus>>,
     pub(crate) log: Log,
+    /// Its configuration.
+    pub(crate) file: PathBuf,
+    /// The test's own `listen` and `log`, with which the configuration begins.
+    pub(crate) top: String,
     /// Removed with the gateway.
     _dir: TempDir,
 }
@@ -230,7 +245,7 @@ impl Gateway {
         self.signal("TERM");
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         if self.exited().is_none() {
             let sent = Command::new("kill")
                 .arg(format!("-{name}"))

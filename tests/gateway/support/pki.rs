@@ -50,12 +50,16 @@ impl Pki {
         }
     }
 
-    fn files(&self, name: &str) -> (PathBuf, PathBuf) {
-        let (cert, key) = self.leaf().pems;
-        let paths = (
+    fn paths(&self, name: &str) -> (PathBuf, PathBuf) {
+        (
             self.dir.path().join(format!("{name}.pem")),
             self.dir.path().join(format!("{name}.key")),
-        );
+        )
+    }
+
+    fn files(&self, name: &str) -> (PathBuf, PathBuf) {
+        let (cert, key) = self.leaf().pems;
+        let paths = self.paths(name);
         std::fs::write(&paths.0, cert).expect("the directory takes a file");
         std::fs::write(&paths.1, key).expect("the directory takes a file");
         paths
@@ -68,6 +72,11 @@ impl Pki {
     /// A server's certificate and key, PEM.
     pub(crate) fn server_files(&self) -> (PathBuf, PathBuf) {
         self.files("server")
+    }
+
+    /// Where [`Self::server_files`] are.
+    pub(crate) fn server_paths(&self) -> (PathBuf, PathBuf) {
+        self.paths("server")
     }
 
     /// A client's certificate and key, PEM.
