@@ -108,10 +108,10 @@ pub fn run(
     let status = reloads.state().status();
     let reloader = reread.map(|reread| Reloader::new(live, config, reread, reloads));
     let when_ready = move |bound: &[Bound]| {
-        on_ready(bound);
         if let Some(reloader) = reloader {
-            reloader.run(&hung_up);
+            reloader.start(hung_up);
         }
+        on_ready(bound);
     };
     notify::when_running(
         server.watch_execution_phase(),

@@ -81,6 +81,8 @@ impl Upstream {
         previous.filter(|previous| {
             previous.name == self.name
                 && previous.url == self.url
+                && previous.http == self.http
+                && previous.tls == self.tls
                 && previous.credential == self.credential
                 && previous.headers == self.headers
                 && previous.query == self.query

@@ -6,8 +6,7 @@ use tokio::sync::broadcast::Receiver;
 
 use super::Bound;
 
-/// Once connections are accepted: one log line a listener, `READY=1` with the `status`, and `on_ready`, which may take
-/// its time: the thread is its own.
+/// Once connections are accepted: one log line a listener, `READY=1` with the `status`, and `on_ready`.
 pub(super) fn when_running(
     mut phases: Receiver<ExecutionPhase>,
     bound: Vec<Bound>,

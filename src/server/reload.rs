@@ -112,8 +112,15 @@ impl Reloader {
         }
     }
 
-    /// Reloads whenever there is reason to, until the sender of `signals` is dropped.
-    pub(super) fn run(mut self, signals: &Receiver<()>) {
+    /// Reloads whenever there is reason to, on a thread of its own, until the sender of `signals` is dropped.
+    pub(super) fn start(self, signals: Receiver<()>) {
+        let thread = std::thread::Builder::new().name("reload".to_owned());
+        if let Err(error) = thread.spawn(move || self.run(&signals)) {
+            log::error!(error = error.to_string().as_str(); "no thread for reloads: restart to apply a change");
+        }
+    }
+
+    fn run(mut self, signals: &Receiver<()>) {
         loop {
             match self.wait(signals) {
                 Wake::Signal => self.attempt(Trigger::Signal),
@@ -158,13 +165,12 @@ impl Reloader {
         if trigger == Trigger::Change {
             notify::reloading();
         }
-        let state = self.outcome(loaded, trigger);
-        notify::reloaded(&state.status());
-        self.reloads.set(state);
+        self.take(loaded, trigger);
+        notify::reloaded(&self.reloads.state().status());
     }
 
-    /// Applies what was loaded, or keeps what runs.
-    fn outcome(&mut self, loaded: Loaded, trigger: Trigger) -> State {
+    /// Applies what was loaded, or keeps what runs. The state is set before the log tells of it.
+    fn take(&mut self, loaded: Loaded, trigger: Trigger) {
         let now = SystemTime::now();
         let mut faults: Vec<Fault> = loaded.diagnostics.iter().map(Fault::from).collect();
         let applied = loaded.config.and_then(|config| match self.apply(&config, now) {
@@ -182,8 +188,8 @@ impl Reloader {
                 last: attempt,
                 ..State::clone(&before)
             };
-            report::rejected(&state);
-            return state;
+            self.reloads.set(state.clone());
+            return report::rejected(&state);
         };
         self.files = loaded.read.files;
         self.watch.follow(self.files.iter());
@@ -192,9 +198,9 @@ impl Reloader {
             rejected: before.rejected,
             ..State::of(&config, before.generation + 1, attempt)
         };
-        report::applied(&state, &self.config, &config);
+        self.reloads.set(state.clone());
+        report::applied(&state, &self.at_start, &self.config, &config);
         self.config = config;
-        state
     }
 
     /// # Errors

@@ -158,6 +158,34 @@ async fn a_target_that_stays_keeps_cooling() {
 }
 
 #[tokio::test]
+async fn an_account_that_stays_is_not_asked_anew() {
+    const ACCOUNT: &str = "/user/balance";
+    let empty = r#"{ "is_available": true, "balance_infos": [{ "currency": "USD", "total_balance": "0.00" }] }"#;
+    let [a, c] = [Upstream::always(well()).await, Upstream::always(well()).await];
+    for upstream in [&a, &c] {
+        upstream.answer_at(ACCOUNT, Answer::json(200, empty));
+    }
+    let balance = "key: sk-a, balance: { from: deepseek, every: 1h }";
+    let yaml = |more: &str| {
+        let b = c.url();
+        format!(
+            "upstreams:\n  a: {{ url: \"{}/v1\", {balance} }}\n  b: {{ url: \"{b}/v1\" }}\n{more}\
+             routes: {{ m: [a, b] }}\n{UNWATCHED}",
+            a.url()
+        )
+    };
+    let gateway = Gateway::start(yaml("")).await;
+    gateway.log.says("cooling down").await;
+    let more = format!("  c: {{ url: \"{}/v1\", {balance} }}\n", c.url());
+    assert_eq!(gateway.reload(&yaml(&more)).await["upstreams_added"], "c");
+    // That one is new, and asked with the next look at what is due.
+    c.request(0).await;
+    let response = gateway.post(CHAT, chat("m")).await;
+    assert_eq!(response.header("x-gateway-upstream"), Some("b"), "`a` is still out");
+    assert_eq!((a.requests_at(ACCOUNT).len(), c.requests_at(ACCOUNT).len()), (1, 1));
+}
+
+#[tokio::test]
 async fn nothing_is_lost_while_it_reloads_fifty_times() {
     let (a, b) = (Upstream::always(well()).await, Upstream::always(well()).await);
     let yaml = |first: &str, second: &str| routes(&a.url(), &b.url(), &format!("m: [{first}, {second}]"));
@@ -200,6 +228,23 @@ async fn nothing_is_lost_while_it_reloads_fifty_times() {
 }
 
 #[tokio::test]
+async fn a_storm_of_signals_is_weathered() {
+    let a = Upstream::always(well()).await;
+    let yaml = chain(&[a.url()]) + UNWATCHED;
+    let gateway = Gateway::start(yaml.clone()).await;
+    gateway.write(&(yaml + "  # the same, and a note\n"));
+    for _ in 0..50 {
+        gateway.hang_up();
+    }
+    gateway.write("");
+    gateway.hang_up();
+    gateway.log.says("reload failed").await;
+    let attempts = gateway.attempts();
+    assert!(attempts.len() <= 51 && applied(&attempts[0]), "{attempts:?}");
+    assert_eq!(gateway.post(CHAT, chat("m")).await.status(), 200);
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_named_and_the_rest_applied() {
     let a = Upstream::always(well()).await;
     let gateway = Gateway::start(chain(&[a.url()]) + UNWATCHED).await;
@@ -212,6 +257,10 @@ async fn what_needs_a_restart_is_named_and_the_rest_applied() {
     assert_eq!(
         (&warning["settings"], &warning["level"]),
         (&"listen, server.threads".into(), &"warn".into())
+    );
+    assert_eq!(
+        (&warning["listen_waits"], &warning["listen_stays"]),
+        (&"127.0.0.1:0".into(), &"".into())
     );
     assert_eq!(gateway.post(CHAT, chat("n")).await.status(), 200);
 }
@@ -263,12 +312,16 @@ async fn the_drain_time_is_that_of_the_last_reload() {
     client.head().await;
     client.until("one").await;
     gateway
-        .reload(&(chain(&[a.url()]) + "server: { watch: false, drain: 200ms }"))
+        .reload(&(chain(&[a.url()]) + "server: { watch: false, drain: 1s }"))
         .await;
     let begin = Instant::now();
     let mut gateway = gateway;
     gateway.terminate();
+    gateway.log.says("stopping: running requests").await;
+    // Whoever drains is not reloaded, and lives on.
+    gateway.hang_up();
     assert_eq!(gateway.end().await.code(), Some(0));
+    assert_eq!(gateway.attempts().len(), 1);
     assert!(begin.elapsed() < Duration::from_secs(30), "the default is ten minutes");
 }
 

@@ -34,7 +34,8 @@ async fn a_file_that_is_replaced_as_editors_do() {
     // Others keep the old one aside, and some remove it first.
     std::fs::rename(&gateway.file, gateway.file.with_extension("yaml~")).unwrap();
     gateway.write(&with_route(&a, "three"));
-    assert_eq!(gateway.attempt(1).await["routes_added"], "three");
+    let added = gateway.log.line("the third", |line| line["routes_added"] == "three");
+    assert_eq!(added.await["routes_removed"], "two");
 }
 
 #[tokio::test]
@@ -73,12 +74,10 @@ async fn a_file_that_is_written_in_place_and_in_a_burst() {
     for n in 0..200 {
         gateway.write(&with_route(&a, &format!("burst-{n}")));
     }
-    let line = gateway.attempt(0).await;
-    assert_eq!(line["routes_added"], "burst-199", "{line}");
-    // What else the burst caused would have been seen before this.
-    gateway.hang_up();
-    assert_eq!(gateway.attempt(1).await["trigger"], "signal");
-    assert_eq!(gateway.attempts().len(), 2);
+    let last = gateway.log.line("the last", |line| line["routes_added"] == "burst-199");
+    assert_eq!(last.await["trigger"], "change");
+    // One, unless the machine made this test wait in the middle of it.
+    assert!(gateway.attempts().len() <= 3, "{:?}", gateway.attempts());
 }
 
 #[tokio::test]
@@ -87,12 +86,11 @@ async fn half_a_file_never_serves() {
     let gateway = Gateway::start(with_route(&a, "one")).await;
     let whole = gateway.whole(&with_route(&a, "two"));
     let (begin, end) = whole.split_at(whole.find("routes:").unwrap() + 9);
-    let mut file = std::fs::File::create(&gateway.file).unwrap();
-    file.write_all(begin.as_bytes()).unwrap();
-    file.sync_all().unwrap();
+    replace(&gateway.file, begin);
     let line = gateway.attempt(0).await;
     assert!(!applied(&line), "{line}");
     assert!(serves(&gateway, "one").await);
+    let mut file = std::fs::File::options().append(true).open(&gateway.file).unwrap();
     file.write_all(end.as_bytes()).unwrap();
     let line = gateway.attempt(1).await;
     assert!(applied(&line), "{line}");
@@ -166,7 +164,7 @@ async fn a_file_that_it_names_is_watched_too() {
     let late = directory.path().join("late");
     gateway.replace(&yaml(&late));
     assert!(!applied(&gateway.attempt(1).await));
-    std::fs::write(&late, "sk-late").unwrap();
+    replace(&late, "sk-late");
     assert!(applied(&gateway.attempt(2).await));
     assert!(serves(&gateway, "m").await);
     assert_eq!(a.requests()[1].header("authorization"), Some("Bearer sk-late"));

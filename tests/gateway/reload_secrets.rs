@@ -92,6 +92,52 @@ async fn a_listener_shows_its_new_certificate_to_new_connections() {
 }
 
 #[tokio::test]
+async fn a_start_with_a_key_of_another_certificate_says_so() {
+    let (one, other) = (Pki::new(), Pki::new());
+    let ((cert, _), (_, key)) = (one.server_files(), other.server_files());
+    let file = cert.with_file_name("switchback.yaml");
+    let tls = format!("tls: {{ cert: \"{}\", key: \"{}\" }}", cert.display(), key.display());
+    let text = format!(
+        "listen: [{{ address: 127.0.0.1:0, {tls} }}]\n{}",
+        chain(&["http://127.0.0.1:9"])
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_switchback"));
+    process
+        .arg("run")
+        .arg("--config")
+        .arg(&file)
+        .env_remove("NOTIFY_SOCKET");
+    let output = soon("its end", tokio::task::spawn_blocking(move || process.output())).await;
+    let output = output.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("listener 127.0.0.1:0: tls: the key does not belong to the certificate"),
+        "{said}"
+    );
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_noticed() {
+    let (old, new) = (Pki::new(), Pki::new());
+    let a = Upstream::always(well()).await;
+    let gateway = Setup::new(chain(&[a.url()])).tls(&old).start().await;
+    let (cert, key) = old.server_paths();
+    let (new_cert, new_key) = new.server_files();
+    // As they are renewed: one after the other. Between the two they are no pair.
+    std::fs::rename(&new_cert, &cert).unwrap();
+    std::fs::rename(&new_key, &key).unwrap();
+    let renewed = gateway
+        .log
+        .line("a certificate", |line| line["certificates_changed"].is_string())
+        .await;
+    assert_eq!(renewed["trigger"], "change");
+    tls(&gateway, &new, &["http/1.1"]).await;
+}
+
+#[tokio::test]
 async fn an_upstreams_authority_is_read_again() {
     let (old, new) = (Pki::new(), Pki::new());
     let a = Upstream::always_over_tls(well(), new.acceptor(&["http/1.1"])).await;
@@ -105,5 +151,16 @@ async fn an_upstreams_authority_is_read_again() {
     std::fs::copy(new.ca_file(), old.ca_file()).unwrap();
     gateway.hang_up();
     assert_eq!(gateway.attempt(0).await["upstreams_changed"], "a");
+    assert_eq!(gateway.post(CHAT, chat("m")).await.status(), 200);
+    // What is PEM and no certificate shows only when it is put to use.
+    let hollow = "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n";
+    std::fs::write(old.ca_file(), hollow).unwrap();
+    gateway.hang_up();
+    assert!(!applied(&gateway.attempt(1).await));
+    let fault = gateway.log.line("a fault", |line| line["code"] == "bad-tls").await;
+    assert!(
+        fault["msg"].as_str().unwrap().starts_with("upstream `a`: tls.ca: "),
+        "{fault}"
+    );
     assert_eq!(gateway.post(CHAT, chat("m")).await.status(), 200);
 }

@@ -162,6 +162,16 @@ impl AtStart {
         let differing = settings.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(name, _)| name).collect()
     }
+
+    /// The listeners that `config` has anew, and those that it has no more.
+    pub(super) fn listeners(&self, config: &Config) -> [String; 2] {
+        let other = Self::of(config);
+        let only = |of: &Self, other: &Self| {
+            let only = of.listen.iter().filter(|listener| !other.listen.contains(listener));
+            list(&only.map(|(address, ..)| address.clone()).collect::<Vec<_>>())
+        };
+        [only(&other, self), only(self, &other)]
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use crate::telemetry::reload::{Fault, Rejected, Reloaded};
 use crate::telemetry::timestamp::Timestamp;
 
 use super::super::log_settings;
-use super::changes;
+use super::changes::{self, AtStart};
 use super::state::{Attempt, State};
 
 /// The configuration `after` took the place of `before`. From here on the log is as it says.
-pub(super) fn applied(state: &State, before: &Config, after: &Config) {
+pub(super) fn applied(state: &State, at_start: &AtStart, before: &Config, after: &Config) {
     let settings = log_settings(&after.log);
     // Whichever is the more talkative of the two says it.
     if after.log.level > before.log.level {
@@ -26,9 +26,10 @@ pub(super) fn applied(state: &State, before: &Config, after: &Config) {
     .emit();
     faults(state, &state.last);
     if !state.restart_needed.is_empty() {
-        let settings = state.restart_needed.join(", ");
+        let [waits, stays] = at_start.listeners(after);
         log::warn!(
-            target: "switchback::reload", settings:% = settings;
+            target: "switchback::reload", settings = state.restart_needed.join(", ").as_str(),
+            listen_waits = waits.as_str(), listen_stays = stays.as_str();
             "these settings take effect with the next start only; everything else is in use"
         );
     }
