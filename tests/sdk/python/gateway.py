@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import pathlib
 import socket
@@ -87,16 +88,29 @@ class GatewayTest(unittest.IsolatedAsyncioTestCase):
     """Starts upstreams and a gateway for one test, and checks what the gateway logged when the test is over."""
 
     async def asyncSetUp(self):
-        # unittest turns asyncio's debugging on, which complains of every gateway that is started in a test.
-        asyncio.get_running_loop().slow_callback_duration = START_SECONDS
+        # unittest turns asyncio's debugging on, which complains of everything that a test waits for.
+        asyncio.get_running_loop().slow_callback_duration = math.inf
 
-    def upstream(self, *script):
-        started = upstream.Upstream(*script)
+    def upstream(self, *script, **options):
+        started = upstream.Upstream(*script, **options)
         self.addCleanup(started.close)
         return started
 
     def gateway(self, route, *, model="gpt-4o", policy=None, **upstreams):
-        """A gateway with one route. An upstream is `NAME=Upstream`, or `NAME=(Upstream, "anthropic")`; its key is `key-of-NAME`."""
+        """A gateway that hurries, with one route. An upstream is `NAME=Upstream`, or `NAME=(Upstream, "anthropic")`; its key is
+        `key-of-NAME`."""
+        hurried = {
+            "policy": {"retry": {"backoff": "5ms", "max_backoff": "10ms"}, **(policy or {})},
+            "server": {"threads": 1, "drain": "5s"},
+            "log": {"level": "info", "format": "json"},
+        }
+        return self._start(route, model, upstreams, hurried)
+
+    def gateway_by_default(self, route, *, model="gpt-4o", **upstreams):
+        """The same with upstreams and a route in its configuration, and nothing else."""
+        return self._start(route, model, upstreams, {})
+
+    def _start(self, route, model, upstreams, more):
         environment = {}
         configured = {}
         for name, given in upstreams.items():
@@ -105,14 +119,7 @@ class GatewayTest(unittest.IsolatedAsyncioTestCase):
             variable = f"KEY_OF_{name.upper()}"
             environment[variable] = f"key-of-{name}"
             configured[name] = {"url": started.origin + path, "protocol": protocol, "key": "${%s}" % variable}
-        config = {
-            "upstreams": configured,
-            "routes": {model: route},
-            "policy": {"retry": {"backoff": "5ms", "max_backoff": "10ms"}, **(policy or {})},
-            "server": {"threads": 1, "drain": "5s"},
-            "log": {"level": "info", "format": "json"},
-        }
-        running = Gateway(config, environment)
+        running = Gateway({"upstreams": configured, "routes": {model: route}, **more}, environment)
         self.addCleanup(self._stop, running, [*environment.values(), CLIENT_KEY, PROMPT])
         return running
 

@@ -11,7 +11,7 @@ from gateway import GatewayTest
 from test_anthropic import MODEL as CLAUDE
 from test_anthropic import REQUEST
 from test_openai import MESSAGES
-from upstream import Answer
+from upstream import Answer, End
 
 WORDS = [f"word {number}, " for number in range(30)]
 WHOLE = "".join(WORDS)
@@ -69,7 +69,7 @@ def cut(whole, before):
     """Two thirds of it, after `before` events without text, and half an event more."""
     shown = whole.cut_after(before + 40)
     half = whole.events[before + 40]
-    return Answer(200, EVENT_STREAM, events=(*shown.events, half[: len(half) // 2]), cut=True)
+    return Answer(200, EVENT_STREAM, events=(*shown.events, half[: len(half) // 2]), end=End.CUT)
 
 
 class ResumeTest(GatewayTest):

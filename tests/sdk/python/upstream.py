@@ -1,25 +1,37 @@
 """Scripted upstreams: real sockets, port 0, one per test."""
 
+import contextlib
+import enum
 import http.server
 import json
 import pathlib
 import socket
+import struct
 import threading
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 ANSWERS = json.loads((pathlib.Path(__file__).parent.parent / "answers.json").read_text())
 
 
+class End(enum.Enum):
+    """What follows an answer's last byte."""
+
+    WHOLE = "the body's proper end"
+    CUT = "a closed connection"
+    RESET = "a reset connection"
+    STALL = "nothing, until the gateway leaves"
+
+
 @dataclass(frozen=True)
 class Answer:
-    """One response. With `events` it is a chunked event stream, else one JSON body."""
+    """One response. With `events` it is a chunked event stream, else one JSON body. Without a status it has no byte at all."""
 
-    status: int
-    headers: dict
+    status: int | None = None
+    headers: dict = field(default_factory=dict)
     body: bytes = b""
     events: tuple = ()
-    #: Close the connection after the events instead of ending the stream.
-    cut: bool = False
+    end: End = End.WHOLE
 
     def first_events(self, count):
         """The stream's first events, and then its clean end."""
@@ -27,7 +39,24 @@ class Answer:
 
     def cut_after(self, count):
         """The stream's first events, and then a closed connection."""
-        return replace(self, events=self.events[:count], cut=True)
+        return replace(self, events=self.events[:count], end=End.CUT)
+
+    def stalled_after(self, count):
+        """The stream's first events, and then nothing more."""
+        return replace(self, events=self.events[:count], end=End.STALL)
+
+    def with_header(self, name, value):
+        """The same with this header; without it if `value` is None."""
+        headers = {**self.headers, name: value}
+        return replace(self, headers={name: value for name, value in headers.items() if value is not None})
+
+    def with_members(self, **members):
+        """The same with these members in its JSON body."""
+        return replace(self, body=json.dumps({**json.loads(self.body), **members}).encode())
+
+
+RESETS = Answer(end=End.RESET)
+HANGS = Answer(end=End.STALL)
 
 
 def answer(name):
@@ -37,11 +66,12 @@ def answer(name):
         status=written["status"],
         headers=written["headers"],
         body=json.dumps(written.get("json")).encode(),
-        events=tuple(map(_event, written.get("events", ()))),
+        events=tuple(map(event_bytes, written.get("events", ()))),
     )
 
 
-def _event(event):
+def event_bytes(event):
+    """An event of answers.json as it is sent."""
     data = event["data"] if isinstance(event["data"], str) else json.dumps(event["data"])
     name = f"event: {event['event']}\n" if "event" in event else ""
     return f"{name}data: {data}\n\n".encode()
@@ -56,6 +86,8 @@ class Received:
     #: Names in lower case.
     headers: dict
     body: bytes
+    #: On the monotonic clock, in seconds.
+    at: float
 
     @property
     def json(self):
@@ -65,22 +97,39 @@ class Received:
 class Upstream:
     """Gives its answers in order, the last one for ever, and remembers what it received."""
 
-    def __init__(self, *script):
+    def __init__(self, *script, host="127.0.0.1"):
         self.received = []
         self._script = [answer(item) if isinstance(item, str) else item for item in script]
         self._lock = threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
+        self._connections = set()
+        self._listen(host, 0)
+        self._host, self._port = self._server.server_address
 
     @property
     def origin(self):
-        return "http://127.0.0.1:%d" % self._server.server_port
+        return f"http://{self._host}:{self._port}"
+
+    def _listen(self, host, port):
+        self._server = http.server.ThreadingHTTPServer((host, port), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
 
     def close(self):
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def go_down(self):
+        """Nobody listens any more, and every connection is closed."""
+        self.close()
+        with self._lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):  # The gateway was quicker.
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def come_back(self):
+        """Listens again where it did. For this `host` should be one that no outgoing connection takes its port from: 127.0.0.2."""
+        self._listen(self._host, self._port)
 
     def _take(self, received):
         with self._lock:
@@ -91,10 +140,20 @@ class Upstream:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def setup(self):
+                super().setup()
+                with upstream._lock:
+                    upstream._connections.add(self.connection)
+
+            def finish(self):
+                with upstream._lock:
+                    upstream._connections.discard(self.connection)
+                super().finish()
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                taken = upstream._take(Received(self.command, self.path, headers, body))
+                taken = upstream._take(Received(self.command, self.path, headers, body, time.monotonic()))
                 try:
                     self._give(taken)
                 except ConnectionError:  # The gateway left: its own business.
@@ -103,6 +162,19 @@ class Upstream:
             do_GET = do_POST
 
             def _give(self, taken):
+                if taken.status is not None:
+                    self._send(taken)
+                if taken.end is End.RESET:
+                    # Closed at once and without lingering, which is a reset.
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.rfile.close()
+                    self.connection.close()
+                elif taken.end is End.STALL:
+                    self.rfile.read(1)
+                if taken.end is not End.WHOLE:
+                    self.close_connection = True
+
+            def _send(self, taken):
                 self.send_response(taken.status)
                 for name, value in taken.headers.items():
                     self.send_header(name, value)
@@ -115,9 +187,7 @@ class Upstream:
                 self.end_headers()
                 for event in taken.events:
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
-                if taken.cut:
-                    self.close_connection = True
-                else:
+                if taken.end is End.WHOLE:
                     self.wfile.write(b"0\r\n\r\n")
 
             def log_message(self, *_):
