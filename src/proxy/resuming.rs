@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::context::{RequestContext, RequestId, Serving};
 use super::{Snapshot, headers, health, record, verdict};
 use crate::body::{Outgoing, Replay, Segments};
+use crate::classify::Class;
 use crate::protocol::resume::{Transcript, continuing};
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Entry, Outcome, Step};
@@ -129,11 +130,19 @@ impl Resuming {
         None
     }
 
-    fn header_for(&self, step: &Step, body: &Outgoing) -> Option<Box<RequestHeader>> {
+    /// What asks the target of `step` to go on; `None` where the answer is of a kind that is not continued.
+    fn request_for(&self, step: &Step, so_far: &Transcript) -> Option<(Box<RequestHeader>, Outgoing)> {
+        let (model, provider) = (step.model.as_deref(), step.target.upstream.provider.as_deref());
+        let (text, tokens) = (so_far.text(), so_far.tokens());
+        let body = continuing(self.kind, self.body.plain(), text, tokens, model, provider)?;
+        let body = Outgoing {
+            segments: Segments::from(Bytes::from(body)),
+            is_decoded: true,
+        };
         let mut header = self.header.clone();
         headers::to_upstream(&mut header, &step.target.upstream, self.protocol, &self.id).ok()?;
-        headers::frame_replayed(&mut header, body, true).ok()?;
-        Some(Box::new(header))
+        headers::frame_replayed(&mut header, &body, true).ok()?;
+        Some((Box::new(header), body))
     }
 
     /// The running attempt has failed.
@@ -210,6 +219,16 @@ pub(super) fn account(ctx: &mut RequestContext) {
         let mut state = resuming.state();
         ctx.resumed = state.resumed;
         state.entries.drain(..).for_each(|entry| ctx.ledger.push(entry));
+        // The client left while an attempt to go on ran. That counts against nobody, but it was made.
+        if let Some(running) = state.running.take() {
+            ctx.ledger.push(Entry {
+                target: running.step.name(resuming.model()),
+                status: None,
+                class: Some(Class::ClientGone),
+                clock: None,
+                ms: verdict::elapsed_ms(running.began),
+            });
+        }
     }
 }
 
@@ -237,14 +256,11 @@ impl Resume for Resuming {
 
     async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
         while let Some(step) = self.take_turn() {
-            let (model, provider) = (step.model.as_deref(), step.target.upstream.provider.as_deref());
-            let (text, tokens) = (so_far.text(), so_far.tokens());
-            let body = continuing(self.kind, self.body.plain(), text, tokens, model, provider)?;
-            let body = Outgoing {
-                segments: Segments::from(Bytes::from(body)),
-                is_decoded: true,
+            let Some((header, body)) = self.request_for(&step, so_far) else {
+                // Nothing is sent, so it is no attempt.
+                self.state().running = None;
+                return None;
             };
-            let header = self.header_for(&step, &body)?;
             let timeouts = &step.target.timeouts;
             let deadline = Instant::now() + timeouts.deadline;
             let endpoint = &self.snapshot.endpoints[step.target.upstream.index];

@@ -315,5 +315,9 @@ async fn a_client_that_leaves_ends_the_attempt_to_go_on() {
     upstream.request(1).await;
     client.leave();
     upstream.left().await;
-    assert_eq!(gateway.access(&id).await["outcome"], "client_gone");
+    let line = gateway.access(&id).await;
+    assert_eq!(
+        (&line["outcome"], &line["attempts"]),
+        (&json!("client_gone"), &json!(2))
+    );
 }
