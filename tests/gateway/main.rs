@@ -33,6 +33,7 @@ mod reload_secrets;
 mod resume;
 mod retries;
 mod routing;
+mod soak;
 mod stop;
 mod streaming;
 mod support;

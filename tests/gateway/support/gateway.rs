@@ -151,7 +151,7 @@ fn await_exit(mut child: Child) -> watch::Receiver<Option<ExitStatus>> {
 /// A running gateway. Dropping it checks that it was still alive and never panicked, and stops it.
 pub(crate) struct Gateway {
     pub(crate) address: Address,
-    pid: u32,
+    pub(crate) pid: u32,
     exit: watch::Receiver<Option<ExitStatus>>,
     pub(crate) log: Log,
     /// Its configuration.
