@@ -111,8 +111,7 @@ impl Course {
     /// Starts the attempt at the current target, or at the next one that may be asked. How targets stand has changed
     /// since the plan was made; but the last one is asked however it stands, rather than none.
     pub fn begin(&mut self, now: Instant) -> Turn {
-        while let Some(step) = self.plan.steps.get(self.position) {
-            let step = step.clone();
+        while let Some(step) = self.current(now) {
             match step.admit(self.plan.anyway || self.is_last(), now) {
                 Ok(admission) => {
                     self.attempts += 1;
@@ -129,6 +128,15 @@ impl Course {
             }
         }
         Turn::Over
+    }
+
+    /// Whose turn it is. Where all who may be asked are full, those that cool down are asked after all: asking beats
+    /// refusing.
+    fn current(&mut self, now: Instant) -> Option<Step> {
+        if self.position >= self.plan.steps.len() && self.attempts == 0 && !self.plan.anyway {
+            self.plan.ask_resting(now);
+        }
+        self.plan.steps.get(self.position).cloned()
     }
 
     /// Those whose turn comes after the current one's.

@@ -59,6 +59,13 @@ impl Step {
 }
 
 impl Plan {
+    /// Those that were left out come last, the one that is used again soonest first of them.
+    pub(super) fn ask_resting(&mut self, now: Instant) {
+        self.resting.sort_by_key(|step| step.standing(now));
+        self.steps.append(&mut self.resting);
+        self.anyway = true;
+    }
+
     /// How long until the first of those that were left out is used again.
     pub fn soonest_return(&self, now: Instant) -> Option<Duration> {
         self.resting.iter().map(|step| step.standing(now).remaining(now)).min()

@@ -132,3 +132,26 @@ async fn a_relayed_request_takes_a_place_until_its_answer_has_ended() {
     play.answer(&well()).await;
     assert_eq!(next.response().await.status(), 200);
 }
+
+#[tokio::test]
+async fn who_cools_down_is_asked_when_all_others_are_full() {
+    let limited = Answer::json(429, "{}").header("retry-after", "60");
+    let resting = Upstream::answering([limited, well()]).await;
+    let busy = Manual::listen().await;
+    let yaml = format!(
+        "upstreams:\n  a: {{ url: \"{}/v1\" }}\n  b: {{ url: \"{}/v1\", max_inflight: 1 }}\nroutes: {{ m: [a, b] }}",
+        resting.url(),
+        busy.url()
+    );
+    let gateway = Gateway::start(yaml).await;
+    let mut first = gateway.client().await;
+    first.send(post(CHAT, chat("m"))).await;
+    let (_play, ..) = busy.request().await;
+    let response = gateway.post(CHAT, chat("m")).await;
+    assert_eq!(
+        (response.status(), response.header("x-gateway-upstream")),
+        (200, Some("a"))
+    );
+    let classes: Vec<_> = response.ledger().into_iter().map(|attempt| attempt.class).collect();
+    assert_eq!(classes, [Some("saturated".to_owned()), None]);
+}
