@@ -9,6 +9,7 @@ mod health;
 mod http10;
 mod intake;
 mod intent;
+pub mod meters;
 mod reading;
 mod record;
 mod relay;

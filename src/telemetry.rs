@@ -1,3 +1,5 @@
+//! What the gateway tells of itself: the log, [`metrics`], and the [`history`] of each target.
+//!
 //! The log: one line a record on standard error, or one datagram to journald. What a request leaves behind is
 //! [`access::Access`] (one line a request) and [`attempt::Attempt`] (one line a failed attempt); the names of
 //! their fields are in [`fields`]. Never a key, a prompt, a completion or a set of headers, at any level.
@@ -18,9 +20,12 @@ pub mod balance;
 pub mod cooldown;
 mod escape;
 pub mod fields;
+pub mod history;
 mod journald;
 mod json;
 mod lines;
+pub mod metrics;
+pub mod quotation;
 pub mod reload;
 mod scalar;
 mod text;

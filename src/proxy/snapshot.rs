@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::meters::Meters;
 use crate::config::{self, Config};
 use crate::routing::RouteTable;
 use crate::transport::origin::{ClientCert, HttpVersions, OriginError, OriginTls};
@@ -12,6 +15,8 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub struct Snapshot {
     pub table: RouteTable,
+    /// What is counted and remembered of its routes and targets.
+    pub meters: Meters,
     /// By [`Upstream::index`](crate::upstream::Upstream).
     pub endpoints: Vec<Arc<Endpoint>>,
     pub max_body_bytes: usize,
@@ -24,8 +29,8 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// `previous`: the snapshot that this one takes the place of. What is known of the health of upstreams and targets
-    /// that are still there is taken over.
+    /// `previous`: the snapshot that this one takes the place of. What is known of upstreams and targets that are
+    /// still there, their health and what was counted, is taken over.
     ///
     /// # Errors
     /// Where a certificate or key can't be used for TLS.
@@ -42,6 +47,7 @@ impl Snapshot {
             client_timeout: config.server.client_timeout,
             attempt_header: config.server.attempt_header,
             loaded_at,
+            meters: Meters::compile(&table, previous.map(|previous| &previous.meters), Instant::now()),
             table,
         })
     }

@@ -1,5 +1,6 @@
 //! The route table: what the configuration says, in the shape in which requests ask for it. Never changed once built.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use crate::config::{
     self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts, glob,
 };
 use crate::protocol::Protocol;
-use crate::upstream::Upstream;
 use crate::upstream::registry::SharedHealth;
+use crate::upstream::{Standing, Upstream};
 
 /// How many names an "unknown model" error suggests.
 const SUGGESTIONS_MAX: usize = 3;
@@ -20,17 +21,41 @@ const SUGGESTIONS_MAX: usize = 3;
 #[derive(Debug)]
 pub struct RouteTable {
     pub upstreams: Vec<Arc<Upstream>>,
+    /// In the order of the file.
+    pub routes: Vec<Arc<Route>>,
     /// For requests that carry no model.
     pub passthrough: Option<Arc<Route>>,
+    /// By [`Target::measured`].
+    pub measured: Vec<Measured>,
     exact: HashMap<Arc<str>, Arc<Route>>,
     /// Most literal characters first; ties in the order of the file.
     globs: Vec<Arc<Route>>,
-    /// In the order of the file.
-    names: Vec<Arc<str>>,
+}
+
+/// What is measured as one: the targets that the configuration writes alike, whichever routes lead there.
+#[derive(Debug)]
+pub struct Measured {
+    /// `upstream/model`, with the `*` of a model that is made from the requested name; `upstream` where the model is
+    /// whatever requests name. Never what a client sent.
+    pub label: Arc<str>,
+    pub upstream: Arc<Upstream>,
+    /// `None`: of models that only requests name.
+    health: Option<Arc<SharedHealth>>,
+}
+
+impl Measured {
+    /// How it stands: as its upstream does, or the model there, whichever is worse.
+    pub fn standing(&self, now: Instant) -> Standing {
+        let upstream = self.upstream.registry.own().standing(now);
+        let own = self.health.as_ref().map(|health| health.standing(now));
+        own.map_or(upstream, |own| own.max(upstream))
+    }
 }
 
 #[derive(Debug)]
 pub struct Route {
+    /// Its place in [`RouteTable::routes`]; that of the passthrough comes after them.
+    pub index: usize,
     pub name: Arc<str>,
     pub groups: Vec<Group>,
     pub retry: Retry,
@@ -69,6 +94,8 @@ pub struct Target {
     pub cooldown: Cooldown,
     /// It goes on with an unfinished last message.
     pub prefill: bool,
+    /// Its place in [`RouteTable::measured`].
+    pub measured: usize,
     /// `None`: of a model that only the request names.
     health: Option<Arc<SharedHealth>>,
 }
@@ -87,11 +114,14 @@ impl RouteTable {
             config,
             upstreams: &upstreams,
             previous: &known,
+            measured: RefCell::default(),
         };
+        let mut routes = Vec::new();
         let mut exact = HashMap::new();
         let mut globs = Vec::new();
-        for route in &config.routes {
-            let compiled = Arc::new(compiler.route(route));
+        for (index, route) in config.routes.iter().enumerate() {
+            let compiled = Arc::new(compiler.route(index, route, &route.name));
+            routes.push(Arc::clone(&compiled));
             if route.name.contains('*') {
                 globs.push(compiled);
             } else {
@@ -103,12 +133,13 @@ impl RouteTable {
             .server
             .passthrough
             .map(|index| Arc::new(compiler.passthrough(index)));
-        let names = config.routes.iter().map(|route| Arc::clone(&route.name)).collect();
+        let measured = compiler.measured.into_inner();
         Self {
             exact,
             globs,
-            names,
+            routes,
             passthrough,
+            measured,
             upstreams,
         }
     }
@@ -122,14 +153,15 @@ impl RouteTable {
 
     /// The names that a client can ask for as they are: those without `*`, in the order of the file.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(AsRef::as_ref).filter(|name| !name.contains('*'))
+        let names = self.routes.iter().map(|route| &*route.name);
+        names.filter(|name| !name.contains('*'))
     }
 
     /// A model that can be asked for in `protocol`, and the name of an upstream that serves it.
     pub fn target_speaking(&self, protocol: Protocol) -> Option<(Arc<str>, Arc<str>)> {
-        let routes = self.names.iter().filter_map(|name| Some((name, self.route(name)?)));
-        routes
-            .flat_map(|(name, route)| route.targets().map(move |target| (name, &target.upstream)))
+        self.routes
+            .iter()
+            .flat_map(|route| route.targets().map(move |target| (&route.name, &target.upstream)))
             .find(|(_, upstream)| upstream.speaks(protocol))
             .map(|(name, upstream)| (Arc::clone(name), Arc::clone(&upstream.name)))
     }
@@ -199,14 +231,18 @@ struct Compiler<'a> {
     upstreams: &'a [Arc<Upstream>],
     /// For each of them, the one of its name before a reload.
     previous: &'a [Option<&'a Upstream>],
+    /// Gathered as targets are compiled.
+    measured: RefCell<Vec<Measured>>,
 }
 
 impl Compiler<'_> {
-    fn route(&self, route: &config::Route) -> Route {
+    /// `requested`: the model's name in requests for it; empty where they carry none.
+    fn route(&self, index: usize, route: &config::Route, requested: &Arc<str>) -> Route {
         let policy = &self.config.policy;
         let mut groups = Vec::new();
-        self.append_groups(route, &route.name, &mut groups);
+        self.append_groups(route, requested, &mut groups);
         Route {
+            index,
             name: Arc::clone(&route.name),
             groups,
             retry: policy.retry.with(&route.overrides.retry),
@@ -218,7 +254,7 @@ impl Compiler<'_> {
     }
 
     /// A `{ route: NAME }` is replaced by that route's chain, whose targets keep their own route's clocks and cooldowns.
-    /// The configuration has no circles. `requested`: the name of the route that is compiled.
+    /// The configuration has no circles. `requested`: as in [`Self::route`].
     fn append_groups(&self, route: &config::Route, requested: &Arc<str>, groups: &mut Vec<Group>) {
         let compile = |one| self.target(one, &route.overrides, requested);
         for target in &route.targets {
@@ -240,18 +276,21 @@ impl Compiler<'_> {
     fn target(&self, target: &config::UpstreamTarget, route: &PolicyOverrides, requested: &Arc<str>) -> Arc<Target> {
         let (policy, upstream) = (&self.config.policy, &self.config.upstreams[target.upstream]);
         let timeouts = policy.timeouts.with(&upstream.timeouts).with(&route.timeouts);
+        let (health, measured) = self.health(target, requested);
         Arc::new(Target {
             upstream: Arc::clone(&self.upstreams[target.upstream]),
             model: target.model.clone(),
             timeouts: timeouts.with(&target.timeouts),
             cooldown: policy.cooldown.with(&upstream.cooldown).with(&route.cooldown),
             prefill: target.prefill.unwrap_or(upstream.prefill),
-            health: self.health(target, requested),
+            measured,
+            health,
         })
     }
 
-    /// Where the target's health is kept, if its model is known before a request names it.
-    fn health(&self, target: &config::UpstreamTarget, requested: &Arc<str>) -> Option<Arc<SharedHealth>> {
+    /// Where the target's health is kept, if its model is known before a request names it; and its place among what is
+    /// measured.
+    fn health(&self, target: &config::UpstreamTarget, requested: &Arc<str>) -> (Option<Arc<SharedHealth>>, usize) {
         let upstream = &self.upstreams[target.upstream];
         let previous = upstream.same(self.previous[target.upstream]);
         let previous = previous.map(|previous| &previous.registry);
@@ -261,9 +300,37 @@ impl Compiler<'_> {
         };
         if model.contains('*') {
             upstream.registry.allow_any(previous);
-            return None;
+            return (None, self.measure(target, target.model.as_deref(), None));
         }
-        Some(upstream.registry.name(&model, previous))
+        let health = upstream.registry.name(&model, previous);
+        let measured = match model.is_empty() {
+            true => self.measure(target, None, None),
+            false => self.measure(target, Some(&model), Some(&health)),
+        };
+        (Some(health), measured)
+    }
+
+    fn measure(
+        &self,
+        target: &config::UpstreamTarget,
+        model: Option<&str>,
+        health: Option<&Arc<SharedHealth>>,
+    ) -> usize {
+        let upstream = &self.upstreams[target.upstream];
+        let label = match model {
+            Some(model) => format!("{}/{model}", upstream.name).into(),
+            None => Arc::clone(&upstream.name),
+        };
+        let mut measured = self.measured.borrow_mut();
+        let known = measured.iter().position(|known| known.label == label);
+        known.unwrap_or_else(|| {
+            measured.push(Measured {
+                label,
+                upstream: Arc::clone(upstream),
+                health: health.cloned(),
+            });
+            measured.len() - 1
+        })
     }
 
     fn passthrough(&self, upstream: usize) -> Route {
@@ -273,10 +340,12 @@ impl Compiler<'_> {
             timeouts: TimeoutOverrides::default(),
             prefill: None,
         };
-        self.route(&config::Route {
+        let index = self.config.routes.len();
+        let route = config::Route {
             name: Arc::from("passthrough"),
             targets: vec![config::Target::One(target)],
             overrides: config::PolicyOverrides::default(),
-        })
+        };
+        self.route(index, &route, &Arc::from(""))
     }
 }

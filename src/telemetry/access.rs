@@ -24,6 +24,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::ClientGone,
+        Self::Broken,
+        Self::Exhausted,
+        Self::GatewayError,
+    ];
+
     /// As written in the log.
     pub fn as_str(self) -> &'static str {
         match self {

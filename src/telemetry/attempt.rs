@@ -53,7 +53,7 @@ impl Attempt<'_> {
 }
 
 /// `text`, cut, if it is a code and no prose.
-fn token(text: &str) -> Option<&str> {
+pub(super) fn token(text: &str) -> Option<&str> {
     let code = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/#".contains(&byte);
     (!text.is_empty() && text.bytes().all(code)).then(|| &text[..text.len().min(TOKEN_BYTES_MAX)])
 }

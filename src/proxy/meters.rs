@@ -1,0 +1,103 @@
+//! The handles through which a snapshot's requests are measured. Those of routes and targets that are still there go on
+//! from snapshot to snapshot.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::routing::{Route, RouteTable, Target};
+use crate::telemetry::metrics::names::ADDED_SECONDS;
+use crate::telemetry::metrics::{ADDED_BUCKETS_S, Exposition, Histogram, RouteMeter, TargetMeter};
+
+/// What the route label says of a request for a model that no route has.
+const UNKNOWN: &str = "unknown";
+/// What it says of one that was never looked for a route: a list of models, a body that can't be read.
+const NONE: &str = "none";
+
+#[derive(Debug)]
+pub struct Meters {
+    /// When the minutes of all histories began.
+    epoch: Instant,
+    /// By [`Route::index`].
+    routes: Vec<Arc<RouteMeter>>,
+    /// By [`Target::measured`].
+    targets: Vec<Arc<TargetMeter>>,
+    unknown: Arc<RouteMeter>,
+    none: Arc<RouteMeter>,
+    /// What the gateway itself has added to requests.
+    pub added: Histogram,
+}
+
+impl Meters {
+    /// `previous`: those of the snapshot that this one takes the place of; else the history begins `now`.
+    pub fn compile(table: &RouteTable, previous: Option<&Self>, now: Instant) -> Self {
+        let epoch = previous.map_or(now, |previous| previous.epoch);
+        let mut known: Vec<Arc<RouteMeter>> =
+            previous.map_or_else(Vec::new, |previous| previous.all_routes().cloned().collect());
+        // Two of one name share their meter: the passthrough, and a route that is called so.
+        let mut route = |label: &Arc<str>| match known.iter().find(|known| known.label == *label) {
+            Some(meter) => Arc::clone(meter),
+            None => {
+                let meter = Arc::new(RouteMeter::new(label));
+                known.push(Arc::clone(&meter));
+                meter
+            }
+        };
+        let routes = table.routes.iter().chain(&table.passthrough);
+        let targets = table.measured.iter().map(|measured| {
+            let before =
+                previous.and_then(|previous| previous.targets.iter().find(|known| known.label == measured.label));
+            before.map_or_else(
+                || Arc::new(TargetMeter::new(&measured.label, &measured.upstream.name, epoch)),
+                Arc::clone,
+            )
+        });
+        Self {
+            epoch,
+            targets: targets.collect(),
+            unknown: route(&Arc::from(UNKNOWN)),
+            none: route(&Arc::from(NONE)),
+            routes: routes.map(|compiled| route(&compiled.name)).collect(),
+            added: previous.map_or_else(
+                || ADDED_SECONDS.histogram(&[], &ADDED_BUCKETS_S),
+                |previous| previous.added.clone(),
+            ),
+        }
+    }
+
+    /// Of the requests for `route`; without one, of those for a model that nobody knows, or that ask for none.
+    pub fn of_route(&self, route: Option<&Route>, has_model: bool) -> &RouteMeter {
+        match (route, has_model) {
+            (Some(route), _) => &self.routes[route.index],
+            (None, true) => &self.unknown,
+            (None, false) => &self.none,
+        }
+    }
+
+    /// Of the attempts at `target`, and at whatever the configuration writes alike.
+    pub fn of_target(&self, target: &Target) -> &Arc<TargetMeter> {
+        &self.targets[target.measured]
+    }
+
+    /// By [`Target::measured`].
+    pub fn targets(&self) -> &[Arc<TargetMeter>] {
+        &self.targets
+    }
+
+    fn all_routes(&self) -> impl Iterator<Item = &Arc<RouteMeter>> {
+        self.routes.iter().chain([&self.unknown, &self.none])
+    }
+
+    /// All that is counted. Series that two have in common are shown once.
+    pub fn show(&self, exposition: &Exposition) {
+        let mut shown: Vec<&Arc<str>> = Vec::new();
+        for meter in self.all_routes() {
+            if !shown.contains(&&meter.label) {
+                shown.push(&meter.label);
+                meter.show(exposition);
+            }
+        }
+        self.targets.iter().for_each(|meter| meter.show(exposition));
+        exposition.add(self.added.clone());
+    }
+}

@@ -1,0 +1,212 @@
+//! How a target has fared over the last hour, minute by minute, and its last failures: what the status page shows.
+//!
+//! Its memory (about 27 KiB a target) is taken once. It is given `now`.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+mod failure;
+mod spread;
+
+pub use failure::FailureNote;
+pub use spread::Quantiles;
+
+use spread::Spread;
+
+/// The minutes that are remembered.
+pub const MINUTES: usize = 60;
+/// The failures that are remembered.
+pub const FAILURES_MAX: usize = 10;
+/// A window of sixty minutes is sixty whole ones and the one that runs.
+const SLOTS: usize = MINUTES + 1;
+
+/// What is remembered of one target. Shared by the requests to it; locked for a few instructions at a time, once an
+/// attempt: minutes can't be turned without one.
+#[derive(Debug)]
+pub struct History {
+    /// When the first minute began, for all targets.
+    epoch: Instant,
+    records: Mutex<Records>,
+}
+
+#[derive(Debug)]
+struct Records {
+    /// By the minute's number modulo their count.
+    slots: Box<[Slot]>,
+    /// Oldest first.
+    failures: VecDeque<FailureNote>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// Minutes since the epoch.
+    number: u64,
+    tally: Tally,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    attempts: u32,
+    succeeded: u32,
+    connect: Spread,
+    headers: Spread,
+    first_token: Spread,
+    total: Spread,
+}
+
+/// An attempt that has ended. One whose client left before there was an answer says nothing, and is not one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attempt {
+    /// Its answer went to the client, and did not break off.
+    pub succeeded: bool,
+    /// How long it took to connect; `None` where the connection came from the pool.
+    pub connect: Option<Duration>,
+    /// Of attempts that succeeded, as far as it is known.
+    pub headers: Option<Duration>,
+    pub first_token: Option<Duration>,
+    pub total: Option<Duration>,
+}
+
+/// What happened within some minutes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Window {
+    pub attempts: u64,
+    pub succeeded: u64,
+    /// New connections only.
+    pub connect: Quantiles,
+    /// The rest are of attempts that succeeded.
+    pub headers: Quantiles,
+    pub first_token: Quantiles,
+    pub total: Quantiles,
+}
+
+/// What happened within one minute.
+pub type Minute = Window;
+
+impl History {
+    pub fn new(epoch: Instant) -> Self {
+        Self {
+            epoch,
+            records: Mutex::new(Records {
+                slots: vec![Slot::default(); SLOTS].into(),
+                failures: VecDeque::with_capacity(FAILURES_MAX),
+            }),
+        }
+    }
+
+    /// An attempt has ended `now`.
+    pub fn record(&self, attempt: &Attempt, now: Instant) {
+        let number = self.minute(now);
+        let mut records = self.lock();
+        let slot = &mut records.slots[slot_of(number)];
+        if slot.number != number {
+            *slot = Slot {
+                number,
+                tally: Tally::default(),
+            };
+        }
+        let tally = &mut slot.tally;
+        tally.attempts = tally.attempts.saturating_add(1);
+        tally.succeeded = tally.succeeded.saturating_add(u32::from(attempt.succeeded));
+        for (spread, duration) in [
+            (&mut tally.connect, attempt.connect),
+            (&mut tally.headers, attempt.headers),
+            (&mut tally.first_token, attempt.first_token),
+            (&mut tally.total, attempt.total),
+        ] {
+            if let Some(duration) = duration {
+                spread.add(duration);
+            }
+        }
+    }
+
+    /// Keeps a failure in place of the oldest.
+    pub fn note(&self, failure: FailureNote) {
+        let failures = &mut self.lock().failures;
+        if failures.len() == FAILURES_MAX {
+            failures.pop_front();
+        }
+        failures.push_back(failure);
+    }
+
+    /// The last `minutes` whole minutes (at most [`MINUTES`]) and the one that runs, taken together.
+    pub fn window(&self, now: Instant, minutes: usize) -> Window {
+        let last = self.minute(now);
+        let first = last.saturating_sub(u64::try_from(minutes.min(MINUTES)).unwrap_or(0));
+        self.lock().tally(first, last).into()
+    }
+
+    /// The last [`MINUTES`] minutes one by one, oldest first; the last one runs still.
+    pub fn minutes(&self, now: Instant) -> Vec<Minute> {
+        let last = self.minute(now);
+        let records = self.lock();
+        let back = (0..MINUTES as u64).rev();
+        back.map(|back| match last.checked_sub(back) {
+            Some(number) => records.tally(number, number).into(),
+            None => Minute::default(),
+        })
+        .collect()
+    }
+
+    /// At most [`FAILURES_MAX`], newest first.
+    pub fn last_failures(&self) -> Vec<FailureNote> {
+        self.lock().failures.iter().rev().cloned().collect()
+    }
+
+    fn minute(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.epoch).as_secs() / 60
+    }
+
+    /// Nothing panics while it holds the lock.
+    fn lock(&self) -> MutexGuard<'_, Records> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn slot_of(number: u64) -> usize {
+    usize::try_from(number % SLOTS as u64).expect("below the count of slots")
+}
+
+impl Records {
+    /// What happened from the minute `first` to the minute `last`.
+    fn tally(&self, first: u64, last: u64) -> Tally {
+        let mut sum = Tally::default();
+        for number in first..=last {
+            let slot = &self.slots[slot_of(number)];
+            if slot.number == number {
+                sum.merge(&slot.tally);
+            }
+        }
+        sum
+    }
+}
+
+impl Tally {
+    fn merge(&mut self, other: &Self) {
+        self.attempts = self.attempts.saturating_add(other.attempts);
+        self.succeeded = self.succeeded.saturating_add(other.succeeded);
+        self.connect.merge(&other.connect);
+        self.headers.merge(&other.headers);
+        self.first_token.merge(&other.first_token);
+        self.total.merge(&other.total);
+    }
+}
+
+impl From<Tally> for Window {
+    fn from(tally: Tally) -> Self {
+        Self {
+            attempts: tally.attempts.into(),
+            succeeded: tally.succeeded.into(),
+            connect: tally.connect.quantiles(),
+            headers: tally.headers.quantiles(),
+            first_token: tally.first_token.quantiles(),
+            total: tally.total.quantiles(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
