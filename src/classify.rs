@@ -6,6 +6,7 @@
 use http::HeaderMap;
 
 pub mod hint;
+pub mod message;
 
 mod pattern;
 mod reading;

@@ -9,6 +9,7 @@ mod health;
 mod http10;
 mod intake;
 mod intent;
+mod measure;
 pub mod meters;
 mod reading;
 mod record;
@@ -144,7 +145,9 @@ impl ProxyHttp for Gateway {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         health::ended(ctx, error.is_none());
         resuming::account(ctx);
-        record::access(session, error, ctx);
+        let outcome = record::outcome(session, error, ctx);
+        record::access(session, outcome, ctx);
+        measure::request(session, outcome, ctx);
     }
 
     /// Attempts and requests are logged once, by us, with the request id.

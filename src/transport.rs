@@ -20,6 +20,7 @@ pub mod origin;
 pub mod resume;
 mod sending;
 mod session;
+mod timings;
 mod wire;
 
 pub use assignment::{Assignment, Clocks, Evidence, Resumable};
@@ -29,3 +30,4 @@ pub use endpoint::Endpoint;
 pub use failure::Failure;
 pub use origin::Origin;
 pub use resume::Resume;
+pub use timings::Timings;

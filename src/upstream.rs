@@ -22,6 +22,9 @@ pub use credential::Credential;
 pub use health::Standing;
 pub use registry::Registry;
 
+/// Shorter values of headers and parameters are taken for settings.
+const SECRET_MIN_BYTES: usize = 12;
+
 /// An upstream as requests see it: compiled once from the configuration, shared by every target on it.
 #[derive(Debug)]
 pub struct Upstream {
@@ -92,6 +95,15 @@ impl Upstream {
     /// A place among the requests to this upstream, of which there are at most `max_inflight`.
     pub fn enter(&self) -> Option<registry::Slot> {
         self.registry.enter(self.max_inflight)
+    }
+
+    /// What no log and no page may show: the key, and whatever else is sent to this upstream alone.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let sent = self.headers.iter().filter_map(|(_, value)| value.to_str().ok());
+        let query = self.query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+        // What is shorter than a key is the value of a switch, and a word like any other.
+        let others = sent.chain(query).filter(|value| value.len() >= SECRET_MIN_BYTES);
+        self.credential.secret().into_iter().chain(others)
     }
 
     pub fn speaks(&self, protocol: Protocol) -> bool {

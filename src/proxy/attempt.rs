@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use super::chain::Begun;
 use super::context::{RequestContext, Stage};
-use super::{headers, resuming, verdict};
+use super::{headers, measure, resuming, verdict};
 use crate::routing::Next;
-use crate::transport::{Assignment, Clocks, Failure, JudgingConnector};
+use crate::transport::{Assignment, Clocks, Failure, JudgingConnector, Timings};
 
 /// Nobody is left who may be asked.
 const NOBODY_LEFT: ErrorType = ErrorType::Custom("NobodyLeft");
@@ -31,12 +31,16 @@ pub(super) async fn begin(
         };
         let wait = chain.wait;
         if !wait.is_zero() {
+            let before = Instant::now();
             with_client(session, sleep(wait)).await?;
+            ctx.waited += before.elapsed();
         }
-        let step = match chain.begin(Instant::now()) {
+        let began = Instant::now();
+        let step = match chain.begin(began) {
             Begun::Running(step) => step,
             Begun::Full(step) => {
                 verdict::enter_full(ctx, &step);
+                ctx.route_meter().fell_back();
                 continue;
             }
             Begun::Nobody => {
@@ -53,10 +57,17 @@ pub(super) async fn begin(
         );
         match with_client(session, opening).await? {
             Ok(connection) => {
-                chain.connected(connection);
+                // What the pool has is not waited for.
+                let connect = (!connection.is_reused()).then(|| began.elapsed());
+                ctx.waited += connect.unwrap_or_default();
+                measure::connected(&ctx.snapshot, &step, connect);
+                chain.connected(connection, connect);
                 return Ok(connector.peer());
             }
-            Err(failure) => switch(ctx, failure)?,
+            Err(failure) => {
+                ctx.waited += began.elapsed();
+                switch(ctx, failure)?;
+            }
         }
     }
 }
@@ -120,7 +131,7 @@ pub(super) fn address(
     let body = chain.body.outgoing(step.model.as_deref());
     headers::frame_replayed(header, &body, ctx.asked.stream)?;
     let timeouts = &step.target.timeouts;
-    header.extensions_mut().insert(Arc::new(Assignment {
+    let assignment = Arc::new(Assignment {
         connection: Mutex::new(Some(connection)),
         body: body.segments,
         clocks: Clocks {
@@ -133,6 +144,13 @@ pub(super) fn address(
         protocol: ctx.protocol,
         request_id: ctx.id.header(),
         resumable,
-    }));
+        timings: Timings::default(),
+    });
+    header.extensions_mut().insert(Arc::clone(&assignment));
+    if let Stage::Trying(chain) = &mut ctx.stage
+        && let Some(running) = chain.running_mut()
+    {
+        running.assignment = Some(assignment);
+    }
     Ok(())
 }

@@ -12,7 +12,8 @@ use super::resuming::Resuming;
 use crate::body::Replay;
 use crate::classify::Class;
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn};
-use crate::transport::{Connection, Evidence, Failure};
+use crate::telemetry::metrics::Served;
+use crate::transport::{Assignment, Connection, Evidence, Failure};
 use crate::upstream::Admission;
 use crate::upstream::health::Change;
 use crate::upstream::setback::Scope;
@@ -33,7 +34,20 @@ pub struct Running {
     pub step: Step,
     pub began: Instant,
     pub admission: Admission,
+    /// How long connecting took; `None` where the connection came from the pool, or there is none yet.
+    pub connect: Option<Duration>,
+    pub assignment: Option<Arc<Assignment>>,
+    /// Once its answer is known to be good.
+    pub served: Option<Served>,
     connection: Option<Connection>,
+}
+
+impl Running {
+    /// How long its upstream was waited for since it is connected.
+    pub fn waited(&self, now: Instant) -> Duration {
+        let timings = self.assignment.as_ref().map(|assignment| &assignment.timings);
+        timings.map_or(Duration::ZERO, |timings| timings.waited(now))
+    }
 }
 
 /// Whose turn it is.
@@ -76,6 +90,9 @@ impl Chain {
                     step: step.clone(),
                     began: now,
                     admission,
+                    connect: None,
+                    assignment: None,
+                    served: None,
                     connection: None,
                 });
                 Begun::Running(step)
@@ -94,9 +111,14 @@ impl Chain {
         self.running.as_ref()
     }
 
-    /// The running attempt has got its connection.
-    pub fn connected(&mut self, connection: Connection) {
+    pub fn running_mut(&mut self) -> Option<&mut Running> {
+        self.running.as_mut()
+    }
+
+    /// The running attempt has got its connection: a new one within `connect`, or one from the pool.
+    pub fn connected(&mut self, connection: Connection, connect: Option<Duration>) {
         if let Some(running) = &mut self.running {
+            running.connect = connect;
             running.connection = Some(connection);
         }
     }

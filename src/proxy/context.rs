@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use tokio::sync::Notify;
@@ -14,7 +14,8 @@ use super::relay::Relay;
 use super::resuming::Resuming;
 use super::snapshot::Snapshot;
 use crate::protocol::{Protocol, StreamKind};
-use crate::routing::{Ledger, Step};
+use crate::routing::{Ledger, Route, Step};
+use crate::telemetry::metrics::{RouteMeter, Served};
 use crate::transport::Connection;
 use crate::upstream::Admission;
 use crate::upstream::registry::Slot;
@@ -24,6 +25,10 @@ pub struct RequestContext {
     pub snapshot: Arc<Snapshot>,
     pub id: RequestId,
     pub received: Instant,
+    /// When its body was there; `received` where none was read.
+    pub read_at: Instant,
+    /// What it has waited since: for upstreams, and between attempts.
+    pub waited: Duration,
     pub protocol: Protocol,
     pub kind: StreamKind,
     pub stage: Stage,
@@ -81,13 +86,15 @@ pub struct Serving {
     pub step: Step,
     pub began: Instant,
     pub admission: Admission,
+    /// For the meters; `None` where its answer is a failure that is delivered, and counted already.
+    pub served: Option<Served>,
 }
 
 /// What the client asked for.
 #[derive(Default)]
 pub struct Asked {
     pub model: Option<Arc<str>>,
-    pub route: Option<Arc<str>>,
+    pub route: Option<Arc<Route>>,
     pub stream: bool,
     pub bytes_in: usize,
 }
@@ -140,10 +147,13 @@ impl RequestContext {
     }
 
     pub fn new(snapshot: Arc<Snapshot>, guard: InFlightGuard) -> Self {
+        let now = Instant::now();
         Self {
             snapshot,
             id: RequestId::new(),
-            received: Instant::now(),
+            received: now,
+            read_at: now,
+            waited: Duration::ZERO,
             protocol: Protocol::OpenAi,
             kind: StreamKind::Other,
             stage: Stage::Intake,
@@ -159,6 +169,14 @@ impl RequestContext {
             resumed: 0,
             _guard: guard,
         }
+    }
+
+    /// Of the route that was asked for.
+    pub fn route_meter(&self) -> &RouteMeter {
+        let asked = &self.asked;
+        self.snapshot
+            .meters
+            .of_route(asked.route.as_deref(), asked.model.is_some())
     }
 }
 

@@ -4,9 +4,10 @@ use tokio::time::Instant;
 
 use super::chain::Chain;
 use super::context::{Asked, RequestContext, Serving, Stage};
-use super::record;
+use super::{measure, record};
 use crate::classify::Class;
 use crate::routing::{Outcome, Step};
+use crate::transport::Failure;
 use crate::upstream::health::Change;
 use crate::upstream::setback::Scope;
 
@@ -29,14 +30,18 @@ pub(super) fn answered(ctx: &RequestContext) {
 /// The answer has ended, `whole` or because the client left: the upstream has room for another request.
 pub(super) fn ended(ctx: &mut RequestContext, whole: bool) {
     ctx.relay_slot = None;
-    if let Some(serving) = ctx.take_serving().filter(|_| whole) {
-        serving.admission.completed();
+    if let Some(serving) = ctx.take_serving() {
+        measure::ended(&ctx.snapshot, &serving, whole);
+        if whole {
+            serving.admission.completed();
+        }
     }
 }
 
 /// The answer broke off after it had begun.
-pub(super) fn broke_off(ctx: &mut RequestContext) {
+pub(super) fn broke_off(ctx: &mut RequestContext, failure: &Failure) {
     if let Some(serving) = ctx.take_serving() {
+        measure::broke_off(&ctx.snapshot, &ctx.id, &serving, failure, "deliver");
         record_broken(&serving, ctx.asked.model.as_deref());
     }
 }

@@ -133,7 +133,7 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned:
         }
         .into());
     };
-    ctx.asked.route = Some(Arc::clone(&route.name));
+    ctx.asked.route = Some(Arc::clone(route));
     let now = Instant::now();
     let plan = if pinned {
         pinned_plan(route, &model, ctx.protocol, now)
@@ -187,7 +187,7 @@ fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<
     if !route.targets().any(|target| target.upstream.speaks(ctx.protocol)) {
         return Err(Refusal::PassthroughProtocol { protocol: ctx.protocol }.into());
     }
-    ctx.asked.route = Some(Arc::clone(&route.name));
+    ctx.asked.route = Some(Arc::clone(&route));
     Ok(route)
 }
 

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
+use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::intake::Stop;
@@ -17,10 +18,11 @@ use crate::protocol::endpoint::names_model;
 use crate::transport::clock::before;
 
 /// The whole body, and the facts that it states.
-pub(super) async fn read(session: &mut Session, ctx: &RequestContext, endpoint: &str) -> Result<Replay, Stop> {
+pub(super) async fn read(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -> Result<Replay, Stop> {
     // What could not be read in the end need not be received.
     let encoding = Encoding::of(&session.req_header().headers).map_err(Refusal::Encoding)?;
     let raw = collect(session, ctx).await?;
+    ctx.read_at = Instant::now();
     let headers = &session.req_header().headers;
     let facts = |body: &[u8]| facts(headers, endpoint, body);
     Ok(Replay::new(raw, encoding, ctx.snapshot.max_body_bytes, facts)?)

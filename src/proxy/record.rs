@@ -66,7 +66,7 @@ pub(crate) fn cooldown(target: &str, change: Change) {
     .emit();
 }
 
-pub(super) fn access(session: &Session, error: Option<&Error>, ctx: &RequestContext) {
+pub(super) fn access(session: &Session, outcome: Outcome, ctx: &RequestContext) {
     let request = session.req_header();
     let ledger = ctx.ledger.to_header();
     let client = session
@@ -88,10 +88,10 @@ pub(super) fn access(session: &Session, error: Option<&Error>, ctx: &RequestCont
         protocol: ctx.protocol.name(),
         stream: ctx.asked.stream,
         model: ctx.asked.model.as_deref(),
-        route: ctx.asked.route.as_deref(),
+        route: ctx.asked.route.as_ref().map(|route| &*route.name),
         target: ctx.served_by.as_deref(),
         status: session.response_written().map(|response| response.status.as_u16()),
-        outcome: outcome(session, error, ctx),
+        outcome,
         attempts: ctx.ledger.attempts(),
         resumed: ctx.resumed,
         ledger,
@@ -103,7 +103,8 @@ pub(super) fn access(session: &Session, error: Option<&Error>, ctx: &RequestCont
     .emit();
 }
 
-fn outcome(session: &Session, error: Option<&Error>, ctx: &RequestContext) -> Outcome {
+/// How the request ended.
+pub(super) fn outcome(session: &Session, error: Option<&Error>, ctx: &RequestContext) -> Outcome {
     let upstream_broke = error.and_then(Failure::of).is_some();
     match (&ctx.stage, error) {
         (_, Some(error)) if ctx.client_gone || (is_client_gone(error) && !upstream_broke) => Outcome::ClientGone,

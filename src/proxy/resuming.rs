@@ -2,6 +2,7 @@
 //! far as they have `prefill` (docs: behaviour, "resuming").
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,13 +11,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::context::{RequestContext, RequestId, Serving};
-use super::{Snapshot, headers, health, record, verdict};
+use super::{Snapshot, headers, health, measure, record, verdict};
 use crate::body::{Outgoing, Replay, Segments};
 use crate::classify::Class;
 use crate::protocol::resume::{Transcript, continuing};
 use crate::protocol::{Protocol, StreamKind};
-use crate::routing::{Entry, Outcome, Step};
-use crate::transport::{Assignment, Clocks, Evidence, Failure, JudgingConnector, Resumable, Resume};
+use crate::routing::{Entry, Outcome, Route, Step};
+use crate::telemetry::metrics::{RouteMeter, Served};
+use crate::transport::{Assignment, Clocks, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings};
 use crate::upstream::Refused;
 
 /// All that another attempt needs, kept from before commit.
@@ -27,6 +29,7 @@ pub struct Resuming {
     protocol: Protocol,
     kind: StreamKind,
     model: Option<Arc<str>>,
+    route: Option<Arc<Route>>,
     /// As the client sent it.
     header: RequestHeader,
     body: Replay,
@@ -45,6 +48,8 @@ struct State {
     attempts_left: u32,
     serving: Option<Serving>,
     running: Option<Serving>,
+    /// Of `running`, once it is connected.
+    assignment: Option<Arc<Assignment>>,
     /// Of attempts to go on.
     entries: Vec<Entry>,
     resumed: u32,
@@ -72,6 +77,7 @@ impl Resuming {
             protocol: ctx.protocol,
             kind: ctx.kind,
             model: ctx.asked.model.clone(),
+            route: ctx.asked.route.clone(),
             header: header.clone(),
             body: body.clone(),
             committed: Notify::new(),
@@ -98,6 +104,12 @@ impl Resuming {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn route_meter(&self) -> &RouteMeter {
+        self.snapshot
+            .meters
+            .of_route(self.route.as_deref(), self.model.is_some())
+    }
+
     fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
@@ -120,6 +132,7 @@ impl Resuming {
                         step: step.clone(),
                         began: now,
                         admission,
+                        served: Some(Served::default()),
                     });
                     return Some(step);
                 }
@@ -128,6 +141,17 @@ impl Resuming {
             }
         }
         None
+    }
+
+    /// The running attempt has a new connection.
+    fn connected(&self, step: &Step, connect: Duration) {
+        measure::connected(&self.snapshot, step, Some(connect));
+        if let Some(running) = &mut self.state().running {
+            running.served = Some(Served {
+                connect: Some(connect),
+                ..Served::default()
+            });
+        }
     }
 
     /// What asks the target of `step` to go on; `None` where the answer is of a kind that is not continued.
@@ -145,13 +169,56 @@ impl Resuming {
         Some((Box::new(header), body))
     }
 
+    /// Begins attempts until one has a connection.
+    async fn begin_next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
+        while let Some(step) = self.take_turn() {
+            let Some((header, body)) = self.request_for(&step, so_far) else {
+                // Nothing is sent, so it is no attempt.
+                self.state().running = None;
+                return None;
+            };
+            let timeouts = &step.target.timeouts;
+            let deadline = Instant::now() + timeouts.deadline;
+            let endpoint = &self.snapshot.endpoints[step.target.upstream.index];
+            let began = Instant::now();
+            match self.connector.open(endpoint, true, timeouts.connect, deadline).await {
+                Err(failure) => self.failed(&failure),
+                Ok(connection) => {
+                    self.connected(&step, began.elapsed());
+                    let assignment = Assignment {
+                        connection: Mutex::new(Some(connection)),
+                        body: body.segments,
+                        clocks: Clocks {
+                            headers: timeouts.headers,
+                            first_token: timeouts.first_token,
+                            idle: timeouts.idle,
+                            deadline,
+                        },
+                        kind: self.kind,
+                        protocol: self.protocol,
+                        request_id: self.id.header(),
+                        resumable: None,
+                        timings: Timings::default(),
+                    };
+                    let assignment = Arc::new(assignment);
+                    self.state().assignment = Some(Arc::clone(&assignment));
+                    return Some((header, assignment));
+                }
+            }
+        }
+        None
+    }
+
     /// The running attempt has failed.
     fn settle(&self, outcome: &Outcome, signs: &verdict::Signs<'_>) {
         let mut state = self.state();
         let Some(running) = state.running.take() else { return };
+        state.assignment = None;
         let change = outcome.report(&running.step, &running.admission, Instant::now());
         health::record_change(&running.step, self.model(), change);
         let action = if state.has_another() { "fallback" } else { "exhausted" };
+        let attempt = (&running.step, running.served.and_then(|served| served.connect));
+        measure::failed(&self.snapshot, &self.id, attempt, outcome, signs, action);
         let number = state.attempts_made;
         state
             .entries
@@ -221,6 +288,7 @@ pub(super) fn account(ctx: &mut RequestContext) {
         state.entries.drain(..).for_each(|entry| ctx.ledger.push(entry));
         // The client left while an attempt to go on ran. That counts against nobody, but it was made.
         if let Some(running) = state.running.take() {
+            measure::abandoned(&ctx.snapshot, &running.step);
             ctx.ledger.push(Entry {
                 target: running.step.name(resuming.model()),
                 status: None,
@@ -251,46 +319,29 @@ impl Resume for Resuming {
         };
         let outcome = Outcome::from(failure);
         let action = if state.has_another() { "resume" } else { "exhausted" };
+        measure::broke_off(&self.snapshot, &self.id, &serving, failure, action);
         self.record(&serving, state.attempts_made, &outcome, &signs, action);
     }
 
     async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
-        while let Some(step) = self.take_turn() {
-            let Some((header, body)) = self.request_for(&step, so_far) else {
-                // Nothing is sent, so it is no attempt.
-                self.state().running = None;
-                return None;
-            };
-            let timeouts = &step.target.timeouts;
-            let deadline = Instant::now() + timeouts.deadline;
-            let endpoint = &self.snapshot.endpoints[step.target.upstream.index];
-            match self.connector.open(endpoint, true, timeouts.connect, deadline).await {
-                Err(failure) => self.failed(&failure),
-                Ok(connection) => {
-                    let assignment = Assignment {
-                        connection: Mutex::new(Some(connection)),
-                        body: body.segments,
-                        clocks: Clocks {
-                            headers: timeouts.headers,
-                            first_token: timeouts.first_token,
-                            idle: timeouts.idle,
-                            deadline,
-                        },
-                        kind: self.kind,
-                        protocol: self.protocol,
-                        request_id: self.id.header(),
-                        resumable: None,
-                    };
-                    return Some((header, Arc::new(assignment)));
-                }
-            }
+        let next = self.begin_next(so_far).await;
+        if next.is_none() {
+            self.route_meter().resume_failed();
         }
-        None
+        next
     }
 
     fn resumed(&self, status: u16) {
         let mut state = self.state();
-        let Some(running) = state.running.take() else { return };
+        let Some(mut running) = state.running.take() else {
+            return;
+        };
+        let assignment = state.assignment.take();
+        running.served = Some(Served {
+            connect: running.served.and_then(|served| served.connect),
+            ..measure::answer(assignment.as_ref().map(|assignment| &assignment.timings))
+        });
+        self.route_meter().resumed();
         for change in running.admission.answered() {
             health::record_change(&running.step, self.model(), Some(change));
         }
@@ -319,7 +370,8 @@ impl Resume for Resuming {
     fn refused(&self, header: &ResponseHeader, evidence: &Evidence) {
         let step = self.state().running.as_ref().map(|running| running.step.clone());
         if let Some(step) = step {
-            let (outcome, signs) = verdict::read(header, evidence, &step);
+            let (outcome, mut signs) = verdict::read(header, evidence, &step);
+            signs.message = measure::message(&self.snapshot, &self.body, &evidence.payload);
             self.settle(&outcome, &signs);
         }
     }

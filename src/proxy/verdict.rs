@@ -11,7 +11,7 @@ use super::chain::{Chain, class_of};
 use super::context::{RequestContext, Serving, Stage};
 use super::headers::{self, Served};
 use super::intake::is_client_gone;
-use super::{health, record};
+use super::{health, measure, record};
 use crate::classify::{self, Class, Signals};
 use crate::routing::{Cause, Entry, Next, Outcome, Step};
 use crate::transport::{Evidence, Failure};
@@ -35,6 +35,7 @@ pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -
         None => {
             enter_served(ctx, &step, header.status.as_u16());
             health::answered(ctx);
+            measure::answered(ctx);
         }
         Some(evidence) => reject(header, &evidence, &step, ctx)?,
     }
@@ -43,7 +44,10 @@ pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -
 
 /// Settles a failed answer. `Ok`: it is delivered all the same.
 fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut RequestContext) -> Result<()> {
-    let (outcome, signs) = read(header, evidence, step);
+    let (outcome, mut signs) = read(header, evidence, step);
+    if let Some(chain) = ctx.stage.chain() {
+        signs.message = measure::message(&ctx.snapshot, &chain.body, &evidence.payload);
+    }
     let next = settle(ctx, &outcome, &signs);
     let Stage::Trying(chain) = &mut ctx.stage else {
         return Ok(());
@@ -95,6 +99,7 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
     if matches!(ctx.stage, Stage::Relaying(_)) && header.status.is_informational() && header.status != 101 {
         return Ok(());
     }
+    let now = Instant::now();
     if let Stage::Trying(mut chain) = std::mem::replace(&mut ctx.stage, Stage::Committed)
         && let Some(running) = chain.take_running()
     {
@@ -102,10 +107,14 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
             step: running.step,
             began: running.began,
             admission: running.admission,
+            served: running.served,
         };
         ctx.serve(serving, &chain);
+        measure::committed(ctx, now);
+    } else {
+        measure::relayed(&ctx.snapshot, step);
     }
-    ctx.committed = Some(Instant::now());
+    ctx.committed = Some(now);
     headers::to_client(
         header,
         ctx,
@@ -147,8 +156,10 @@ pub(super) fn on_error(mut error: Box<Error>, ctx: &mut RequestContext) -> Box<E
             enter_relay_failure(ctx, &relay_failure(&error));
             error.set_retry(false);
         }
-        Stage::Committed if !is_client_gone(&error) && Failure::of(&error).is_some() => {
-            health::broke_off(ctx);
+        Stage::Committed if !is_client_gone(&error) => {
+            if let Some(failure) = Failure::of(&error) {
+                health::broke_off(ctx, failure);
+            }
             error.set_retry(false);
         }
         _ => error.set_retry(false),
@@ -174,6 +185,8 @@ pub(super) struct Signs<'a> {
     pub rule: Option<&'static str>,
     pub clock: Option<&'static str>,
     pub upstream_request_id: Option<&'a str>,
+    /// The provider's words, fit to be kept.
+    pub message: Option<String>,
 }
 
 /// Reports and records a failed attempt, and moves the chain on to what comes next.
@@ -203,6 +216,18 @@ fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Nex
         upstream_request_id: signs.upstream_request_id,
     }
     .emit();
+    measure::failed(
+        &ctx.snapshot,
+        &ctx.id,
+        (&running.step, running.connect),
+        outcome,
+        signs,
+        next.name(),
+    );
+    if next == Next::Fallback {
+        ctx.route_meter().fell_back();
+    }
+    ctx.waited += running.waited(now);
     ctx.ledger.push(Entry {
         target,
         status: outcome.status,
@@ -219,6 +244,7 @@ fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Nex
 /// The client left while an attempt ran. That counts against nobody, but it was made.
 pub(super) fn enter_abandoned(ctx: &mut RequestContext, chain: &Chain) {
     if let Some(running) = chain.running() {
+        measure::abandoned(&ctx.snapshot, &running.step);
         let target = ctx.asked.target_name(&running.step);
         let ms = elapsed_ms(running.began);
         ctx.ledger.push(Entry {
@@ -245,6 +271,7 @@ pub(super) fn relay_failed(ctx: &mut RequestContext, failure: &Failure) -> Box<E
 
 fn enter_relay_failure(ctx: &mut RequestContext, &(class, clock): &(Class, Option<&'static str>)) {
     let Stage::Relaying(relay) = &ctx.stage else { return };
+    measure::relay_failed(&ctx.snapshot, &ctx.id, &relay.step, class);
     let target = ctx.asked.target_name(&relay.step);
     let ms = elapsed_ms(relay.began);
     ctx.ledger.push(Entry {

@@ -34,6 +34,7 @@ impl Answer {
     /// Sends, and reads until the answer can be judged.
     pub(super) async fn to(request: Box<RequestHeader>, assignment: &Assignment) -> Result<Self, Failure> {
         let clocks = &assignment.clocks;
+        assignment.timings.begin(Instant::now());
         let connection = assignment.connection.lock().ok().and_then(|mut opened| opened.take());
         let connection = connection.ok_or(Failure::Reset { reused: false })?;
         let reused = connection.reused;
@@ -41,6 +42,7 @@ impl Answer {
             .send(request, &assignment.body)
             .map_err(|_| Failure::Reset { reused })?;
         wire.read_header(clocks.headers, clocks.deadline).await?;
+        assignment.timings.header_came(wire.since_taken());
         let mut answer = Self {
             wire,
             held: VecDeque::new(),
@@ -93,6 +95,7 @@ impl Answer {
                 break judgement;
             }
         };
+        assignment.timings.judged(begun, Instant::now());
         if judge.is_event_stream() && is_readable {
             let mut end = StreamEnd::new(assignment.kind);
             self.held.iter().for_each(|chunk| end.feed(chunk));

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::Instant;
 
+use super::timings::Timings;
 use super::{Connection, Resume};
 use crate::body::Segments;
 use crate::protocol::{Protocol, StreamKind};
@@ -25,6 +26,7 @@ pub struct Assignment {
     pub request_id: HeaderValue,
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
+    pub timings: Timings,
 }
 
 /// That a stream may be resumed.

@@ -37,6 +37,13 @@ pub(super) enum ConnectionKind {
     H2(Box<Http2Session>),
 }
 
+impl Connection {
+    /// It came from the pool.
+    pub fn is_reused(&self) -> bool {
+        self.reused
+    }
+}
+
 impl Connections {
     pub(super) fn new(options: &ConnectorOptions) -> Self {
         Self {

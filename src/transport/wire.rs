@@ -130,6 +130,11 @@ impl Wire {
         }
     }
 
+    /// How long ago the upstream took the request's last byte.
+    pub(super) fn since_taken(&self) -> Duration {
+        self.taken_at().elapsed()
+    }
+
     /// When the upstream last took bytes of the request.
     fn taken_at(&self) -> Instant {
         match &self.exchange {

@@ -54,6 +54,15 @@ impl Credential {
         matches!(self, Self::Passthrough)
     }
 
+    /// The key itself.
+    pub(super) fn secret(&self) -> Option<&str> {
+        let value = match self {
+            Self::None | Self::Passthrough => return None,
+            Self::Fixed(_, value) | Self::ByProtocol { plain: value, .. } => value.to_str().ok()?,
+        };
+        Some(value.strip_prefix("Bearer ").unwrap_or(value))
+    }
+
     /// The header that carries it on a request in `protocol`.
     pub fn header(&self, protocol: Protocol) -> Option<(&HeaderName, &HeaderValue)> {
         match (self, protocol) {
