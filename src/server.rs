@@ -3,6 +3,7 @@
 mod balance;
 mod certificates;
 mod listeners;
+pub mod metrics;
 mod notify;
 pub mod reload;
 mod shutdown;

@@ -41,6 +41,24 @@ require_tools() {
     return 1
 }
 
+# Prometheus' own tool. Its package is unpacked, not installed: installed it would start a server.
+require_promtool() {
+    local unpacked="$PWD/target/tools/prometheus"
+    command -v promtool >/dev/null && return
+    if [[ ! -x $unpacked/usr/bin/promtool ]]; then
+        if ! command -v apt-get >/dev/null; then
+            echo "missing: promtool (Debian: in the package prometheus)" >&2
+            return 1
+        fi
+        echo "unpacking: prometheus"
+        ((EUID == 0)) && apt-get -qq update
+        mkdir -p "$unpacked"
+        (cd "$unpacked" && apt-get -qq download prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb)
+    fi
+    PATH="$PATH:$unpacked/usr/bin"
+    export PATH
+}
+
 require_cargo() {
     [[ -f "$HOME/.cargo/env" ]] && . "$HOME/.cargo/env"
     command -v cargo >/dev/null && return

@@ -1,0 +1,138 @@
+//! One scrape: what was counted, and how things stand at this moment.
+
+mod process;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use crate::proxy::{InFlight, Snapshot};
+use crate::telemetry::metrics::{Exposition, names};
+use crate::upstream::{Standing, balance};
+
+/// Everything that is measured, ready to be shown. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    in_flight: InFlight,
+    last_reload: Arc<dyn Fn() -> LastReload + Send + Sync>,
+    /// Unix seconds.
+    started_at: f64,
+}
+
+/// How the last attempt to load a configuration went.
+#[derive(Debug, Clone, Copy)]
+pub struct LastReload {
+    /// Configurations loaded so far, the first included.
+    pub generation: u64,
+    pub succeeded: bool,
+    /// Since the start.
+    pub rejected: u64,
+    /// Unix seconds.
+    pub attempted_at: u64,
+}
+
+impl Metrics {
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        in_flight: InFlight,
+        last_reload: impl Fn() -> LastReload + Send + Sync + 'static,
+    ) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            snapshot,
+            in_flight,
+            last_reload: Arc::new(last_reload),
+            started_at: since_epoch.as_secs_f64(),
+        }
+    }
+
+    /// In Prometheus' text format, version 0.0.4 (`text/plain; version=0.0.4`).
+    pub fn render(&self) -> String {
+        let snapshot = self.snapshot.load_full();
+        let exposition = Exposition::default();
+        snapshot.meters.show(&exposition);
+        standings(&snapshot, Instant::now(), &exposition);
+        self.show_process(&snapshot, &exposition);
+        exposition.render()
+    }
+
+    fn show_process(&self, snapshot: &Snapshot, exposition: &Exposition) {
+        let last = (self.last_reload)();
+        exposition.set(&names::REQUESTS_IN_FLIGHT, &[], self.in_flight.running() as f64);
+        exposition.set(&names::CONFIG_GENERATION, &[], last.generation as f64);
+        exposition.set(&names::CONFIG_LOADED, &[], snapshot.loaded_at as f64);
+        exposition.set(&names::RELOAD_TIME, &[], last.attempted_at as f64);
+        exposition.set_counter(&names::RELOADS_REJECTED, &[], last.rejected as f64);
+        exposition.set(&names::RELOAD_SUCCESSFUL, &[], f64::from(last.succeeded));
+        exposition.set(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+        exposition.set(&names::START_TIME, &[], self.started_at);
+        process::show(exposition);
+    }
+}
+
+/// States are looked up when they are asked for, so those of what is gone are gone too.
+fn standings(snapshot: &Snapshot, now: Instant, exposition: &Exposition) {
+    let table = &snapshot.table;
+    for upstream in &table.upstreams {
+        let labels: [&str; 1] = [&upstream.name];
+        let standing = upstream.registry.own().standing(now);
+        let in_flight = f64::from(upstream.registry.inflight());
+        exposition.set(&names::ATTEMPTS_IN_FLIGHT, &labels, in_flight);
+        exposition.set(&names::UPSTREAM_COOLDOWN, &labels, state(standing));
+        exposition.set(&names::UPSTREAM_COOLDOWN_SECONDS, &labels, seconds_left(standing, now));
+        if let Some(account) = upstream.balance() {
+            show_account(&account, &upstream.name, exposition);
+        }
+    }
+    for measured in &table.measured {
+        let labels: [&str; 2] = [&measured.label, &measured.upstream.name];
+        let standing = measured.standing(now);
+        exposition.set(&names::TARGET_COOLDOWN, &labels, state(standing));
+        exposition.set(&names::TARGET_COOLDOWN_SECONDS, &labels, seconds_left(standing, now));
+    }
+    for route in table.routes.iter().chain(&table.passthrough) {
+        let skipped = |target: usize| table.measured[target].standing(now).is_skipped();
+        let places = route.targets().count();
+        let skipped = route.targets().filter(|target| skipped(target.measured)).count();
+        exposition.set(&names::ROUTE_TARGETS, &[&route.name], places as f64);
+        exposition.set(&names::ROUTE_TARGETS_SKIPPED, &[&route.name], skipped as f64);
+    }
+}
+
+fn show_account(account: &balance::Status, upstream: &str, exposition: &Exposition) {
+    if let Some(reading) = &account.reading {
+        let remaining = &reading.remaining;
+        if let Some(amount) = remaining.amount {
+            let currency = remaining.currency.unwrap_or_default();
+            exposition.set(&names::BALANCE, &[upstream, currency], amount);
+        }
+        exposition.set(&names::BALANCE_SPENT, &[upstream], f64::from(remaining.is_spent));
+        let read_at_s = reading.read_at_unix_ms as f64 / 1000.0;
+        exposition.set(&names::BALANCE_READ, &[upstream], read_at_s);
+    }
+    exposition.set(&names::BALANCE_LOW, &[upstream], account.low);
+    exposition.set(
+        &names::BALANCE_FAILING,
+        &[upstream],
+        f64::from(account.failing.is_some()),
+    );
+}
+
+/// As docs/metrics.md numbers the states.
+fn state(standing: Standing) -> f64 {
+    match standing {
+        Standing::Closed => 0.0,
+        Standing::Open { .. } => 1.0,
+        Standing::Due | Standing::OnTrial { .. } => 2.0,
+    }
+}
+
+fn seconds_left(standing: Standing, now: Instant) -> f64 {
+    standing.remaining(now).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests;
