@@ -2,8 +2,10 @@
 
 mod check;
 mod classify;
+mod completions;
 mod drill;
 mod explain;
+mod man_pages;
 mod run;
 mod terminal;
 
@@ -12,7 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, Diagnostic, Found, KeyPolicy, LoadOptions, Read};
 
@@ -39,6 +41,9 @@ enum Command {
     Classify(classify::Arguments),
     Explain(explain::Arguments),
     Drill(drill::DrillArgs),
+    Completions(completions::Arguments),
+    #[command(hide = true)]
+    ManPages(man_pages::Arguments),
 }
 
 impl Command {
@@ -49,6 +54,8 @@ impl Command {
             Self::Classify(arguments) => classify::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),
             Self::Drill(arguments) => drill::run(&arguments),
+            Self::Completions(arguments) => completions::run(&arguments),
+            Self::ManPages(arguments) => man_pages::run(&arguments),
         }
     }
 }
@@ -69,6 +76,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         terminal::complain(&format!("error: {error:#}"));
         ExitCode::FAILURE
     })
+}
+
+/// The whole command line, as completions and manual describe it.
+fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// The process environment, as `config` reads it. A variable that is not UTF-8 counts as unset.

@@ -20,9 +20,17 @@ pub(super) struct Arguments {
     /// The same, as other commands take it
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    /// Print the JSON Schema of the configuration file, for editors, and check nothing
+    #[arg(long, conflicts_with_all = ["file", "config"])]
+    schema: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.schema {
+        writeln!(io::stdout().lock(), "{:#}", config::schema())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let named = arguments.file.as_deref().or(arguments.config.as_deref());
     let (file, _) = config::find(named, &environment);
     let loaded = config::load(

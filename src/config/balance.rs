@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
-use super::reader::{Fields, Reader};
+use super::reader::{Fields, Reader, words};
 use super::source::Place;
-use super::{Balance, BalancePreset, BalanceSource, Key, Upstream, quantity, url};
+use super::{Balance, BalancePreset, BalanceSource, Key, Upstream, keys, quantity, url};
 
 const PRESETS: [(&str, BalancePreset); 4] = [
     ("openrouter", BalancePreset::OpenRouter),
@@ -23,6 +23,10 @@ const EVERY: Duration = Duration::from_secs(60);
 const EVERY_MIN: Duration = Duration::from_secs(1);
 const LOW: f64 = 1.0;
 const LOW_MAX: f64 = 1e12;
+
+pub(super) fn preset_names() -> Vec<&'static str> {
+    words(&PRESETS)
+}
 
 impl BalancePreset {
     /// As it is written.
@@ -62,8 +66,7 @@ pub(super) fn balance(reader: &mut Reader<'_>, node: &Node, at: Place, upstream:
 }
 
 fn mapping(reader: &mut Reader<'_>, node: &Node, at: Place, upstream: &Upstream) -> Option<Balance> {
-    const KEYS: [&str; 5] = ["every", "from", "low", "pointer", "url"];
-    let fields = reader.fields(node, at, "`balance`", &KEYS)?;
+    let fields = reader.fields(node, at, "`balance`", &keys::BALANCE)?;
     let every = fields.get("every").map(|node| reader.value(node, "`every`", every));
     let low = fields.get("low").map(|node| reader.value(node, "`low`", low));
     let source = source(reader, &fields, at, upstream)?;

@@ -9,7 +9,7 @@ use super::file::{self, Pem};
 use super::interpolate::Origin;
 use super::reader::Reader;
 use super::source::Place;
-use super::{Identity, ListenAddress, Listener, quantity};
+use super::{Identity, ListenAddress, Listener, keys, quantity};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
@@ -57,7 +57,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -
 
 fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<(Listener, Place)> {
     if let Value::Mapping(_) = node.value {
-        let fields = reader.fields(node, node.place, "a listener", &["address", "h2c", "tls"])?;
+        let fields = reader.fields(node, node.place, "a listener", &keys::LISTENER)?;
         let tls = fields.section("tls").and_then(|(node, at)| tls(reader, node, at));
         let h2c = fields
             .get("h2c")
@@ -122,7 +122,7 @@ fn parse(text: &str) -> Result<ListenAddress, Complaint> {
 }
 
 fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<Identity> {
-    let fields = reader.fields(node, at, "`tls`", &["cert", "key"])?;
+    let fields = reader.fields(node, at, "`tls`", &keys::LISTENER_TLS)?;
     let cert = fields
         .required(reader, "cert")
         .and_then(|node| file::pem(reader, node, "`cert`", Pem::Certificates));

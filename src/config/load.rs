@@ -8,21 +8,10 @@ use super::document::{self, Node};
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::trail::{Read, Trail};
-use super::{Config, chain, file, listen, masking, policy, route, server, upstream};
+use super::{Config, chain, file, keys, listen, masking, policy, route, server, upstream};
 
 /// Some ten thousand routes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-
-const KEYS: [&str; 8] = [
-    "admin",
-    "clients",
-    "listen",
-    "log",
-    "policy",
-    "routes",
-    "server",
-    "upstreams",
-];
 
 /// Where a configuration's values come from besides its file.
 pub struct LoadOptions<'a> {
@@ -132,7 +121,7 @@ fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded 
 }
 
 fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
-    let fields = reader.fields(root, Place::START, "the configuration", &KEYS)?;
+    let fields = reader.fields(root, Place::START, "the configuration", &keys::FILE)?;
     let policy = policy::policy(reader, fields.section("policy"));
     let listen = listen::listeners(reader, fields.section("listen"));
     fields.required(reader, "upstreams");

@@ -5,18 +5,16 @@ use std::time::Duration;
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
 use super::nearest::nearest;
-use super::reader::{Fields, Reader, quote};
+use super::reader::{Fields, Reader, quote, words};
 use super::source::Place;
 use super::{
     Cooldown, CooldownOverrides, Exhausted, OnKey, PolicyOverrides, Retry, RetryOverrides, TimeoutOverrides, Timeouts,
 };
-use super::{Policy, quantity};
+use super::{Policy, keys, quantity};
 use crate::classify::{Action, Class};
 
 /// Of attempts, and of everything else that is counted.
 pub const ATTEMPTS_MAX: u32 = 1_000;
-
-pub(super) const KEYS: [&str; 5] = ["cooldown", "exhausted", "on", "retry", "timeouts"];
 
 const EXHAUSTED: [(&str, Exhausted); 2] = [("last", Exhausted::Last), ("first", Exhausted::First)];
 const ACTIONS: [(&str, Action); 3] = [
@@ -40,11 +38,23 @@ const CLASSES: [(&str, Class); 12] = [
     ("server_error", Class::ServerError),
 ];
 
+pub(super) fn exhausted_words() -> Vec<&'static str> {
+    words(&EXHAUSTED)
+}
+
+pub(super) fn action_words() -> Vec<&'static str> {
+    words(&ACTIONS)
+}
+
+pub(super) fn class_names() -> Vec<&'static str> {
+    words(&CLASSES)
+}
+
 /// The built-in policy with `node`'s keys over it.
 pub(super) fn policy(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Policy {
     let built_in = Timeouts::default();
     let written = node
-        .and_then(|(node, at)| reader.fields(node, at, "`policy`", &KEYS))
+        .and_then(|(node, at)| reader.fields(node, at, "`policy`", &keys::POLICY))
         .map(|fields| overrides(reader, &fields, built_in))
         .unwrap_or_default();
     Policy {
@@ -79,8 +89,7 @@ pub(super) fn overrides(reader: &mut Reader<'_>, fields: &Fields<'_>, wider: Tim
 
 /// `timeouts`; warns where, laid over `wider`, no attempt could ever reach its `headers` clock.
 pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: Timeouts) -> TimeoutOverrides {
-    const KEYS: [&str; 5] = ["connect", "deadline", "first_token", "headers", "idle"];
-    let Some(fields) = reader.fields(node, at, "`timeouts`", &KEYS) else {
+    let Some(fields) = reader.fields(node, at, "`timeouts`", &keys::TIMEOUTS) else {
         return TimeoutOverrides::default();
     };
     let out = TimeoutOverrides {
@@ -107,8 +116,7 @@ pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: T
 }
 
 fn retry(reader: &mut Reader<'_>, node: &Node, at: Place) -> RetryOverrides {
-    const KEYS: [&str; 5] = ["attempts", "backoff", "max_backoff", "max_wait", "same_target"];
-    let Some(fields) = reader.fields(node, at, "`retry`", &KEYS) else {
+    let Some(fields) = reader.fields(node, at, "`retry`", &keys::RETRY) else {
         return RetryOverrides::default();
     };
     RetryOverrides {
@@ -121,8 +129,7 @@ fn retry(reader: &mut Reader<'_>, node: &Node, at: Place) -> RetryOverrides {
 }
 
 pub(super) fn cooldown(reader: &mut Reader<'_>, node: &Node, at: Place) -> CooldownOverrides {
-    const KEYS: [&str; 6] = ["after", "auth", "base", "max", "model_not_found", "out_of_credits"];
-    let Some(fields) = reader.fields(node, at, "`cooldown`", &KEYS) else {
+    let Some(fields) = reader.fields(node, at, "`cooldown`", &keys::COOLDOWN) else {
         return CooldownOverrides::default();
     };
     CooldownOverrides {
@@ -166,7 +173,7 @@ fn on_key(text: &str) -> Result<OnKey, Complaint> {
             )),
         };
     }
-    let names: Vec<&str> = CLASSES.iter().map(|&(name, _)| name).collect();
+    let names = class_names();
     let help = match nearest(text, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the classes are {}; status codes stand alone: `429`", names.join(", ")),

@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
 use super::interpolate::{self, BadVariableKind, Origin};
+use super::keys::{Key, Section};
 use super::nearest::nearest;
 use super::source::{Place, Source};
 use super::trail::Trail;
 use super::{KeyPolicy, LoadOptions, file};
-
-/// Reserved for a later version: written, they are an error.
-const NOT_YET: [&str; 2] = ["admin", "clients"];
 
 /// What an unset variable is replaced by where keys are optional.
 pub(super) const STAND_IN: &str = "placeholder";
@@ -44,6 +42,7 @@ pub(super) struct Fields<'n> {
     place: Place,
     /// For messages: "upstream `openai`".
     what: String,
+    section: &'static Section,
     found: Vec<(&'static str, Place, &'n Node)>,
 }
 
@@ -55,6 +54,7 @@ pub(super) struct Entry<'n> {
 
 impl<'n> Fields<'n> {
     pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
+        debug_assert!(self.section.key(name).is_some(), "`{name}` is not in the table of keys");
         self.found.iter().find(|found| found.0 == name).map(|found| found.2)
     }
 
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
         node: &'n Node,
         at: Place,
         what: impl Into<String>,
-        known: &[&'static str],
+        section: &'static Section,
     ) -> Option<Fields<'n>> {
         let what = what.into();
         let Value::Mapping(entries) = &node.value else {
@@ -162,11 +162,13 @@ impl<'a> Reader<'a> {
         let mut fields = Fields {
             place: at,
             what,
+            section,
             found: Vec::new(),
         };
         for (key, value) in entries {
             let Some(name) = self.key_text(key) else { continue };
-            if NOT_YET.contains(&name) && known.contains(&name) {
+            let known = section.key(name);
+            if known.is_some_and(Key::is_reserved) {
                 self.report(
                     Diagnostic::error(
                         "not-yet",
@@ -177,17 +179,18 @@ impl<'a> Reader<'a> {
                 );
                 continue;
             }
-            let Some(&known_name) = known.iter().find(|&&known| known == name) else {
+            let Some(known) = known else {
                 let message = format!("unknown key {} in {}", quote(name), fields.what);
-                let usable: Vec<&str> = known.iter().copied().filter(|known| !NOT_YET.contains(known)).collect();
+                let usable = section.all().filter(|key| !key.is_reserved());
+                let usable: Vec<&str> = usable.map(|key| key.name).collect();
                 self.unknown("unknown-key", key.place, message, name, &usable);
                 continue;
             };
-            if let Some(first) = fields.key_place(known_name) {
+            if let Some(first) = fields.key_place(known.name) {
                 self.duplicate_key(key.place, first, name);
                 continue;
             }
-            fields.found.push((known_name, key.place, value));
+            fields.found.push((known.name, key.place, value));
         }
         Some(fields)
     }
@@ -339,6 +342,11 @@ impl<'a> Reader<'a> {
             None => place,
         }
     }
+}
+
+/// The words of a table that [`Reader::one_of`] reads with.
+pub(super) fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|&(word, _)| word).collect()
 }
 
 /// A value for a message: in backquotes, on one line, not too long.

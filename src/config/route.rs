@@ -8,9 +8,9 @@ use super::document::{Node, Value};
 use super::reader::{Entry, Fields, Reader, Text, quote};
 use super::source::Place;
 use super::{Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
-use super::{policy, quantity};
+use super::{keys, policy, quantity};
 
-const WEIGHT_MAX: u32 = 1_000_000;
+pub(super) const WEIGHT_MAX: u32 = 1_000_000;
 const TARGET_FORMS: &str =
     "a target is `UPSTREAM`, `UPSTREAM/MODEL`, `{ upstream, model }`, `{ spread: [...] }` or `{ route: NAME }`";
 
@@ -81,16 +81,13 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
     let mut overrides = PolicyOverrides::default();
     let (mut targets, mut places) = (Vec::new(), Vec::new());
     let list = match &value.value {
-        Value::Mapping(_) => {
-            let keys: Vec<&'static str> = policy::KEYS.into_iter().chain(["targets"]).collect();
-            reader
-                .fields(value, name.place, what.as_str(), &keys)
-                .and_then(|fields| {
-                    overrides = policy::overrides(reader, &fields, scope.policy.timeouts);
-                    let list = fields.required(reader, "targets");
-                    list.zip(fields.key_place("targets"))
-                })
-        }
+        Value::Mapping(_) => reader
+            .fields(value, name.place, what.as_str(), &keys::ROUTE)
+            .and_then(|fields| {
+                overrides = policy::overrides(reader, &fields, scope.policy.timeouts);
+                let list = fields.required(reader, "targets");
+                list.zip(fields.key_place("targets"))
+            }),
         _ => Some((value, name.place)),
     };
     if let Some((list, at)) = list {
@@ -123,11 +120,11 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
 /// One item of a chain.
 fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: TimeoutOverrides) -> Option<Target> {
     if has_key(node, "spread") {
-        let fields = reader.fields(node, node.place, "a spread", &["spread"])?;
+        let fields = reader.fields(node, node.place, "a spread", &keys::SPREAD)?;
         return spread(reader, &fields, scope, timeouts);
     }
     if has_key(node, "route") {
-        let fields = reader.fields(node, node.place, "a target", &["route"])?;
+        let fields = reader.fields(node, node.place, "a target", &keys::ROUTE_REFERENCE)?;
         let text = reader.text(fields.get("route")?, "`route`")?;
         if scope.routes.contains(text.value.as_str()) {
             return Some(Target::Route(text.value.into()));
@@ -172,12 +169,7 @@ fn upstream_target(
             })
         }
         Value::Mapping(_) => {
-            let fields = reader.fields(
-                node,
-                node.place,
-                "a target",
-                &["model", "prefill", "timeouts", "upstream"],
-            )?;
+            let fields = reader.fields(node, node.place, "a target", &keys::TARGET_FIELDS)?;
             let upstream = fields.required(reader, "upstream").and_then(|node| {
                 let text = reader.text(node, "`upstream`")?;
                 known_upstream(reader, &text, &text.value, text.written, scope)
@@ -256,7 +248,7 @@ fn spread(
     let mut members = Vec::new();
     for item in items {
         let (target, weight) = if has_key(item, "target") || has_key(item, "weight") {
-            let Some(fields) = reader.fields(item, item.place, "an item of a spread", &["target", "weight"]) else {
+            let Some(fields) = reader.fields(item, item.place, "an item of a spread", &keys::SPREAD_ITEM) else {
                 continue;
             };
             let weight = fields

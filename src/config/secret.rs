@@ -9,10 +9,15 @@ use super::document::{Node, Value};
 use super::interpolate::{Origin, is_name};
 use super::reader::{Reader, STAND_IN, Text, quote};
 use super::source::Place;
-use super::{Key, Secret};
+use super::{Key, Secret, keys};
 
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 const HELP: &str = "write `${VAR}`, `{ env: VAR }`, `{ file: PATH }`, `{ credential: NAME }`, `passthrough` or `none`";
+
+/// Written in place of a key, they mean something else.
+pub(super) fn words() -> Vec<&'static str> {
+    vec!["passthrough", "none"]
+}
 
 impl Secret {
     pub fn new(value: impl Into<String>) -> Self {
@@ -75,7 +80,7 @@ fn written(reader: &mut Reader<'_>, node: &Node) -> Key {
 /// `{ env }`, `{ file }` or `{ credential }`.
 fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
     const FORMS: [&str; 3] = ["credential", "env", "file"];
-    let Some(fields) = reader.fields(node, at, "`key`", &FORMS) else {
+    let Some(fields) = reader.fields(node, at, "`key`", &keys::KEY) else {
         return Key::None;
     };
     let given: Vec<&str> = FORMS.into_iter().filter(|form| fields.get(form).is_some()).collect();

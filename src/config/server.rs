@@ -5,13 +5,13 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::document::Node;
-use super::quantity;
-use super::reader::{Reader, quote};
+use super::reader::{Reader, quote, words};
 use super::source::Place;
 use super::{Log, LogFormat, Server, Upstream};
+use super::{keys, quantity};
 
 const BODY_BYTES_MAX: u64 = 1 << 30;
-const THREADS_MAX: u32 = 1_024;
+pub(super) const THREADS_MAX: u32 = 1_024;
 
 const LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::Off),
@@ -27,6 +27,18 @@ const FORMATS: [(&str, LogFormat); 4] = [
     ("json", LogFormat::Json),
     ("journald", LogFormat::Journald),
 ];
+
+pub(super) fn thread_words() -> Vec<&'static str> {
+    vec!["auto"]
+}
+
+pub(super) fn level_words() -> Vec<&'static str> {
+    words(&LEVELS)
+}
+
+pub(super) fn format_words() -> Vec<&'static str> {
+    words(&FORMATS)
+}
 
 impl Default for Server {
     fn default() -> Self {
@@ -53,18 +65,8 @@ impl Default for Log {
 }
 
 pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &[Upstream]) -> Server {
-    const KEYS: [&str; 8] = [
-        "attempt_header",
-        "client_timeout",
-        "drain",
-        "max_body",
-        "max_held",
-        "passthrough",
-        "threads",
-        "watch",
-    ];
     let mut server = Server::default();
-    let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`server`", &KEYS)) else {
+    let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`server`", &keys::SERVER)) else {
         return server;
     };
     if let Some(node) = fields.get("threads") {
@@ -121,7 +123,7 @@ pub(super) fn position(upstreams: &[Upstream], name: &str) -> Option<usize> {
 
 pub(super) fn log(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Log {
     let mut log = Log::default();
-    let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`log`", &["format", "level"])) else {
+    let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`log`", &keys::LOG)) else {
         return log;
     };
     if let Some(node) = fields.get("level") {

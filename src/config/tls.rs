@@ -5,7 +5,7 @@ use super::document::Node;
 use super::file::{self, Pem};
 use super::reader::Reader;
 use super::source::Place;
-use super::{BaseUrl, Identity, UpstreamTls, quantity, url};
+use super::{BaseUrl, Identity, UpstreamTls, keys, quantity, url};
 
 /// Reads `tls`; warns where it has no effect, or takes the protection away.
 pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl) -> UpstreamTls {
@@ -17,7 +17,7 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl
         ));
     }
     let mut tls = UpstreamTls::default();
-    let Some(fields) = reader.fields(node, at, "`tls`", &["ca", "cert", "key", "server_name", "verify"]) else {
+    let Some(fields) = reader.fields(node, at, "`tls`", &keys::UPSTREAM_TLS) else {
         return tls;
     };
     tls.ca = fields

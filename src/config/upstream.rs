@@ -6,36 +6,27 @@ use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::Origin;
 use super::nearest::nearest;
-use super::reader::{Entry, Fields, Reader, quote};
+use super::reader::{Entry, Fields, Reader, quote, words};
 use super::source::Place;
 use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
-use super::{balance, headers, policy, provider, quantity, secret, tls, url};
+use super::{balance, headers, keys, policy, provider, quantity, secret, tls, url};
 use crate::protocol::Protocol;
 
-const KEYS: [&str; 15] = [
-    "url",
-    "balance",
-    "cooldown",
-    "headers",
-    "http",
-    "key",
-    "key_header",
-    "max_inflight",
-    "prefill",
-    "protocol",
-    "provider",
-    "query",
-    "remove_headers",
-    "timeouts",
-    "tls",
-];
-const INFLIGHT_MAX: u32 = 1_000_000;
+pub(super) const INFLIGHT_MAX: u32 = 1_000_000;
 const PROTOCOLS: [(&str, Protocol); 2] = [("openai", Protocol::OpenAi), ("anthropic", Protocol::Anthropic)];
 const HTTP_VERSIONS: [(&str, HttpVersions); 3] = [
     ("auto", HttpVersions::Auto),
     ("1", HttpVersions::Http1),
     ("2", HttpVersions::Http2),
 ];
+
+pub(super) fn protocol_names() -> Vec<&'static str> {
+    words(&PROTOCOLS)
+}
+
+pub(super) fn http_versions() -> Vec<&'static str> {
+    words(&HTTP_VERSIONS)
+}
 
 /// Parameters may be credentials (Gemini's `?key=`): only their names are shown.
 impl std::fmt::Debug for Upstream {
@@ -79,7 +70,7 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
     }
     let mut upstream = blank(&name.value);
     let what = format!("upstream {}", quote(name.written));
-    let Some(fields) = reader.fields(entry.value, name.place, what, &KEYS) else {
+    let Some(fields) = reader.fields(entry.value, name.place, what, &keys::UPSTREAM) else {
         return upstream;
     };
 
@@ -166,6 +157,9 @@ fn blank(name: &str) -> Upstream {
         balance: None,
     }
 }
+
+/// What [`is_name`] says, as a regular expression.
+pub(super) const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
 
 /// `[a-z0-9][a-z0-9_-]*`, at most 64 of them: the name becomes a header's value and a metric's label.
 fn is_name(name: &str) -> bool {

@@ -7,6 +7,7 @@ mod bombs;
 mod builder;
 mod golden;
 mod options;
+mod schema;
 mod secrets;
 mod shipped;
 mod values;

@@ -1,4 +1,4 @@
-//! The files in `conf/` check clean, with keys and without.
+//! The files in `conf/` and the package's own check clean, with keys and without.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,14 @@ use switchback::config::{self, KeyPolicy, LoadOptions};
 
 use crate::builder::{Check, pem};
 
-fn shipped() -> Vec<PathBuf> {
+pub(crate) fn shipped() -> Vec<PathBuf> {
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
     let examples = fs::read_dir(conf.join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().path());
     let examples = examples.filter(|file| !file.ends_with("README.md"));
-    let files: Vec<PathBuf> = examples.chain([conf.join("switchback.yaml")]).collect();
+    let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/debian/switchback.yaml");
+    let files: Vec<PathBuf> = examples.chain([conf.join("switchback.yaml"), packaged]).collect();
     assert!(files.len() > 10, "{files:?}");
     assert!(
         files
@@ -30,7 +31,9 @@ fn every_file_checks_clean() {
         let text = fs::read_to_string(&file).unwrap();
         let mut check = Check::of(&text)
             .file("credentials/openai", "sk-1\n")
-            .file("credentials/openrouter", "sk-2");
+            .file("credentials/openrouter", "sk-2")
+            .file("credentials/keys_openai", "sk-1\n")
+            .file("credentials/keys_openrouter", "sk-2\n");
         let credentials = check.path().join("credentials");
         check = check.env("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap());
         for (name, label) in [

@@ -1,0 +1,306 @@
+//! Every key of the file, once: readers accept these and no others, `switchback check --schema` prints them, and a
+//! test holds docs/configuration.md to them.
+
+use super::{balance, headers, policy, provider, route, secret, server, upstream};
+
+/// A mapping with known keys.
+pub(super) struct Section {
+    /// In the schema; a page of the documentation has it too.
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) keys: &'static [Key],
+    /// Another section whose keys stand beside these.
+    pub(super) and: Option<&'static Section>,
+}
+
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) absent: Absent,
+    pub(super) meaning: &'static str,
+}
+
+/// What a key's absence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It must be there.
+    Required,
+    /// The same as this, written.
+    Written(&'static str),
+    /// What takes its place, in words.
+    Told(&'static str),
+}
+
+/// What may be written as a value. Any single value may be, or hold, a variable.
+pub(super) enum Shape {
+    /// Any single value.
+    Text,
+    Duration,
+    /// Zero or more, with a fraction.
+    Amount,
+    Size,
+    Flag,
+    Number {
+        least: u32,
+        most: u32,
+    },
+    Word(fn() -> Vec<&'static str>),
+    /// One of these is usual, others may be.
+    Suggested(fn() -> Vec<&'static str>),
+    Section(&'static Section),
+    List(&'static Shape),
+    /// The keys are the user's own names.
+    Names {
+        usual: fn() -> Vec<&'static str>,
+        /// What others look like: a regular expression.
+        others: &'static str,
+        shape: &'static Shape,
+        /// It may be empty.
+        empty: bool,
+    },
+    OneOf(&'static [Shape]),
+    /// For a later version: an error that says so.
+    Reserved,
+}
+
+impl Section {
+    /// Its keys and those that stand beside them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
+        let beside = self.and.map_or(&[] as &[Key], |section| section.keys);
+        self.keys.iter().chain(beside)
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.all().find(|key| key.name == name)
+    }
+}
+
+impl Key {
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self.shape, Shape::Reserved)
+    }
+}
+
+macro_rules! section {
+    ($name:ident = $called:literal, $meaning:literal $(and $beside:ident)? => {
+        $($key:literal = $shape:expr, $absent:expr, $told:literal;)+
+    }) => {
+        pub(super) static $name: Section = Section {
+            name: $called,
+            meaning: $meaning,
+            keys: &[$(Key { name: $key, shape: $shape, absent: $absent, meaning: $told }),+],
+            and: beside!($($beside)?),
+        };
+    };
+}
+
+macro_rules! beside {
+    () => {
+        None
+    };
+    ($section:ident) => {
+        Some(&$section)
+    };
+}
+
+use Absent::{Required, Told, Written};
+use Shape::{Amount, Duration, Flag, List, Names, Number, OneOf, Reserved, Size, Suggested, Text, Word};
+
+const NONE: Absent = Told("none");
+const COUNT_MAX: u32 = policy::ATTEMPTS_MAX;
+
+fn no_names() -> Vec<&'static str> {
+    Vec::new()
+}
+
+section! {
+    FILE = "configuration", "Switchback's configuration: model name → ordered upstreams." => {
+        "admin" = Reserved, NONE, "the listener for operators";
+        "clients" = Reserved, NONE, "clients' own keys";
+        "listen" = List(&OneOf(&[Text, Shape::Section(&LISTENER)])), Written("[127.0.0.1:8080]"),
+            "Where clients connect: `ADDRESS:PORT`, `unix:/path`, or a mapping with `address`.";
+        "log" = Shape::Section(&LOG), NONE, "How much is logged, and how.";
+        "policy" = Shape::Section(&POLICY), NONE, "The defaults of every route.";
+        "routes" = Names { usual: no_names, others: ".", shape: &CHAIN_OR_ROUTE, empty: false }, Required,
+            "Model name, or a glob with `*` → an ordered list of targets. Exact names win, then the glob with most literal characters.";
+        "server" = Shape::Section(&SERVER), NONE, "The process: threads, bounds, stopping.";
+        "upstreams" = Names { usual: no_names, others: upstream::NAME_PATTERN, shape: &Shape::Section(&UPSTREAM), empty: false }, Required,
+            "The providers' endpoints, by names of your own (`[a-z0-9][a-z0-9_-]*`).";
+    }
+}
+
+const CHAIN: Shape = List(&TARGET);
+const CHAIN_OR_ROUTE: Shape = OneOf(&[CHAIN, Shape::Section(&ROUTE)]);
+const UPSTREAM_TARGET: Shape = OneOf(&[Text, Shape::Section(&TARGET_FIELDS)]);
+const TARGET: Shape = OneOf(&[
+    Text,
+    Shape::Section(&TARGET_FIELDS),
+    Shape::Section(&SPREAD),
+    Shape::Section(&ROUTE_REFERENCE),
+]);
+
+section! {
+    LISTENER = "listener", "An address with TLS or HTTP/2." => {
+        "address" = Text, Required, "`ADDRESS:PORT` or `unix:/path`.";
+        "h2c" = Flag, Written("false"), "HTTP/2 without TLS as well.";
+        "tls" = Shape::Section(&LISTENER_TLS), NONE, "Offers `h2` and `http/1.1`.";
+    }
+}
+
+section! {
+    LISTENER_TLS = "listener-tls", "What the listener shows to clients." => {
+        "cert" = Text, Required, "A PEM file: the certificate and those that lead to its authority.";
+        "key" = Text, Required, "A PEM file: the certificate's private key.";
+    }
+}
+
+section! {
+    UPSTREAM = "upstream", "A provider's endpoint." => {
+        "url" = Text, Required, "The base URL that one would give the provider's own SDK: `https://api.openai.com/v1`, `https://api.anthropic.com`.";
+        "balance" = OneOf(&[Word(balance::preset_names), Shape::Section(&BALANCE)]), NONE,
+            "How the remaining credit is read: by a provider's name, or a mapping.";
+        "cooldown" = Shape::Section(&COOLDOWN), Told("from `policy`"), "When and for how long it is left alone.";
+        "headers" = Names { usual: no_names, others: headers::NAME_PATTERN, shape: &Text, empty: true }, NONE, "Added to every request to it.";
+        "http" = Word(upstream::http_versions), Written("auto"), "`auto` asks the server (ALPN).";
+        "key" = OneOf(&[Suggested(secret::words), Shape::Section(&KEY)]), Written("none"),
+            "The credential: `${VAR}`, `{ env: VAR }`, `{ file: PATH }`, `{ credential: NAME }`, `passthrough` (the client's own) or `none`.";
+        "key_header" = Text, Told("by protocol"),
+            "The header that carries the key: `authorization` with `Bearer ` for openai, `x-api-key` for anthropic, unless another is named.";
+        "max_inflight" = Number { least: 1, most: upstream::INFLIGHT_MAX }, NONE,
+            "More requests than this at once go to the next target (class `saturated`).";
+        "prefill" = Flag, Written("false"),
+            "It goes on with a trailing assistant message, so a chat stream that breaks off may be resumed here.";
+        "protocol" = OneOf(&[Word(upstream::protocol_names), List(&Word(upstream::protocol_names))]), Written("openai"),
+            "What it speaks, or a list of both.";
+        "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that hold for one provider only.";
+        "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Parameters added to every request to it.";
+        "remove_headers" = List(&Text), NONE, "Taken from every request to it.";
+        "timeouts" = Shape::Section(&TIMEOUTS), Told("from `policy`"), "Its own clocks.";
+        "tls" = Shape::Section(&UPSTREAM_TLS), Told("system roots"), "Whom to trust, and what to show.";
+    }
+}
+
+section! {
+    KEY = "key", "Where the credential comes from: one of these." => {
+        "credential" = Text, NONE, "A file of that name in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`).";
+        "env" = Text, NONE, "The environment variable that holds it.";
+        "file" = Text, NONE, "The file that holds it; a trailing newline is dropped.";
+    }
+}
+
+section! {
+    BALANCE = "balance", "How the remaining credit is read: `from` a known provider, or by `url` and `pointer`." => {
+        "every" = Duration, Written("60s"), "The time between readings, at least `1s`.";
+        "from" = Word(balance::preset_names), NONE, "A provider whose own endpoint is known.";
+        "low" = Amount, Written("1.0"), "Below this amount the log warns, in whatever the provider counts.";
+        "pointer" = Text, NONE, "A JSON pointer (RFC 6901) to the remaining amount in the answer; with `url`.";
+        "url" = Text, NONE, "A path at the upstream, from its root, with or without a query; with `pointer`.";
+    }
+}
+
+section! {
+    UPSTREAM_TLS = "upstream-tls", "Whom to trust, and what to show." => {
+        "ca" = Text, Told("system roots"), "A PEM file: the only authorities that are trusted.";
+        "cert" = Text, NONE, "A PEM file: the client certificate; with `key`.";
+        "key" = Text, NONE, "A PEM file: the client certificate's private key; with `cert`.";
+        "server_name" = Text, Told("the URL's host"), "The name that the certificate must have.";
+        "verify" = Flag, Written("true"), "`false` trusts anyone, with a warning at every start and reload.";
+    }
+}
+
+section! {
+    ROUTE = "route", "A chain with a policy of its own." and POLICY => {
+        "targets" = CHAIN, Required, "The chain: each target is asked when those before it failed.";
+    }
+}
+
+section! {
+    TARGET_FIELDS = "target", "A model at an upstream." => {
+        "model" = Text, Told("the requested name"), "Its name there; `*` stands for the requested name.";
+        "prefill" = Flag, Told("from the upstream"), "It goes on with a trailing assistant message.";
+        "timeouts" = Shape::Section(&TIMEOUTS), Told("from the route"), "Its own clocks.";
+        "upstream" = Text, Required, "A name from `upstreams`.";
+    }
+}
+
+section! {
+    SPREAD = "spread", "Equals: one is drawn by weight for each request; if it fails, the others come next." => {
+        "spread" = List(&OneOf(&[Text, Shape::Section(&TARGET_FIELDS), Shape::Section(&SPREAD_ITEM)])), Required, "The equals.";
+    }
+}
+
+section! {
+    SPREAD_ITEM = "spread-item", "One of the equals." => {
+        "target" = UPSTREAM_TARGET, Required, "`UPSTREAM`, `UPSTREAM/MODEL` or `{ upstream, model }`.";
+        "weight" = Number { least: 1, most: route::WEIGHT_MAX }, Written("1"), "Its share among the others.";
+    }
+}
+
+section! {
+    ROUTE_REFERENCE = "route-reference", "Another route's chain goes on here." => {
+        "route" = Text, Required, "A name from `routes`.";
+    }
+}
+
+section! {
+    POLICY = "policy", "What failures lead to." => {
+        "cooldown" = Shape::Section(&COOLDOWN), NONE, "When and for how long what fails is left alone.";
+        "exhausted" = Word(policy::exhausted_words), Written("last"), "Whose answer the client gets when all failed.";
+        "on" = Names { usual: policy::class_names, others: "^[45][0-9][0-9]$", shape: &Word(policy::action_words), empty: true }, Written("{}"),
+            "Class or status code → what is done.";
+        "retry" = Shape::Section(&RETRY), NONE, "How often, and after which waits.";
+        "timeouts" = Shape::Section(&TIMEOUTS), NONE, "The five clocks.";
+    }
+}
+
+section! {
+    TIMEOUTS = "timeouts", "The five clocks." => {
+        "connect" = Duration, Written("3s"), "Picking the address → connection (TLS included) ready.";
+        "deadline" = Duration, Written("2m"), "Request received → commit; it never cuts an answer that has begun.";
+        "first_token" = Duration, Written("30s"), "Response header → first meaningful event of a stream.";
+        "headers" = Duration, Written("30s"), "Request sent → final response header.";
+        "idle" = Duration, Written("30s"), "One byte → the next, after commit.";
+    }
+}
+
+section! {
+    RETRY = "retry", "How often, and after which waits." => {
+        "attempts" = Number { least: 1, most: COUNT_MAX }, Written("6"), "Of one request, at all targets together.";
+        "backoff" = Duration, Written("250ms"), "The first wait before the same target is asked again (full jitter).";
+        "max_backoff" = Duration, Written("2s"), "No wait of our own choice is longer.";
+        "max_wait" = Duration, Written("3s"), "A longer `retry-after` means the next target at once.";
+        "same_target" = Number { least: 0, most: COUNT_MAX }, Written("1"), "So many retries at one target.";
+    }
+}
+
+section! {
+    COOLDOWN = "cooldown", "When and for how long what fails is left alone." => {
+        "after" = Number { least: 0, most: COUNT_MAX }, Written("3"), "Failures in a row; `0`: these never keep a target out.";
+        "auth" = Duration, Written("5m"), "For an upstream that refused the key.";
+        "base" = Duration, Written("5s"), "The first time out, doubled by each failed trial.";
+        "max" = Duration, Written("15s"), "Doubling ends here.";
+        "model_not_found" = Duration, Written("10m"), "For a target that does not know the model.";
+        "out_of_credits" = Duration, Written("10m"), "For an upstream whose account is empty.";
+    }
+}
+
+section! {
+    SERVER = "server", "The process." => {
+        "attempt_header" = Flag, Written("true"), "Answers say who served them and what was tried (`x-gateway-attempts`).";
+        "client_timeout" = Duration, Written("60s"), "Bounds receiving the whole request.";
+        "drain" = Duration, Written("10m"), "Bounds how long running responses may take after a stop signal.";
+        "max_body" = Size, Written("32MiB"), "Of a request; larger ones get a 413.";
+        "max_held" = Size, Written("1MiB"), "Bounds what is remembered of one stream that may be resumed: a longer one is not.";
+        "passthrough" = Text, NONE, "The upstream for requests that carry no model (files, batches, …); without it they get a 404.";
+        "threads" = OneOf(&[Word(server::thread_words), Number { least: 1, most: server::THREADS_MAX }]), Written("auto"),
+            "`auto` is one a core; a change takes effect with the next start.";
+        "watch" = Flag, Written("true"), "A changed file is taken by itself; `false` takes changes on SIGHUP only.";
+    }
+}
+
+section! {
+    LOG = "log", "How much is logged, and how." => {
+        "format" = Word(server::format_words), Written("auto"), "`auto`: journald fields under systemd, text on a terminal, JSON else.";
+        "level" = Word(server::level_words), Written("info"), "The least severe records that are written.";
+    }
+}
