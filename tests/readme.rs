@@ -1,4 +1,5 @@
-//! What README.md shows is true: its YAML checks clean, its commands do what it says, its links lead somewhere.
+//! What README.md and docs/operating.md show is true: their YAML checks clean, their commands do what they say or at least
+//! exist, their links lead somewhere.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::fs;
@@ -13,13 +14,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
-    fs::read_to_string(root().join("README.md")).unwrap()
+const PAGES: [&str; 2] = ["README.md", "docs/operating.md"];
+
+fn text(page: &str) -> String {
+    fs::read_to_string(root().join(page)).unwrap()
 }
 
 /// The text of each fenced block of that language.
-fn blocks(language: &str) -> Vec<String> {
-    let text = readme();
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = text(page);
     let fences = text.split("```").skip(1).step_by(2);
     let of_language = fences.filter_map(|fence| fence.strip_prefix(language)?.strip_prefix('\n'));
     of_language.map(str::to_owned).collect()
@@ -40,13 +43,17 @@ fn switchback(arguments: &[&str]) -> Command {
 
 #[test]
 fn every_yaml_block_checks_clean() {
-    let blocks = blocks("yaml");
-    assert!(blocks.len() >= 2);
+    let blocks: Vec<String> = PAGES.iter().flat_map(|page| blocks(page, "yaml")).collect();
+    assert!(blocks.len() >= 3);
     let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("keys_openai"), "sk-readme\n").unwrap();
     for (number, block) in blocks.iter().enumerate() {
         let file = directory.path().join(format!("{number}.yaml"));
         fs::write(&file, block).unwrap();
-        let output = switchback(&["check", file.to_str().unwrap()]).output().unwrap();
+        let output = switchback(&["check", file.to_str().unwrap()])
+            .env("CREDENTIALS_DIRECTORY", directory.path())
+            .output()
+            .unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && told.is_empty(), "{block}\n{told}");
     }
@@ -54,7 +61,7 @@ fn every_yaml_block_checks_clean() {
 
 #[test]
 fn every_command_does_what_it_says() {
-    let commands = blocks("sh").concat();
+    let commands = blocks("README.md", "sh").concat();
     for line in commands.lines() {
         match line {
             "cargo run --release -- drill" => the_drill_switches(),
@@ -79,6 +86,11 @@ fn every_command_does_what_it_says() {
                     .contains("./scripts/test")
             ),
             "cargo build --release" => {}
+            // CI builds, installs and upgrades it: tests/package/install, with the version that is written here.
+            "./scripts/package" => {}
+            "apt-get install ./target/debian/switchback_0.1.0-1_amd64.deb" => {
+                assert_eq!(env!("CARGO_PKG_VERSION"), "0.1.0", "README.md names another version");
+            }
             other => panic!("README.md shows `{other}`: say here how it is tried"),
         }
     }
@@ -124,13 +136,50 @@ fn it_runs() {
     assert!(listening);
 }
 
+/// Commands that docs/operating.md shows and that this version does not have yet.
+const LATER: [&str; 2] = ["status", "upgrade"];
+
+/// What a machine's operator runs can't be run here: but each `switchback` command must be one, with options that it has.
+#[test]
+fn every_command_of_the_operators_page_exists() {
+    let commands = blocks("docs/operating.md", "sh").concat().replace("\\\n", " ");
+    let mut found = 0;
+    for line in commands.lines() {
+        let line = line.split(" #").next().unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let Some(at) = words.iter().position(|word| *word == "switchback") else {
+            continue;
+        };
+        // `systemctl reload switchback` names the unit.
+        if matches!(words[0], "systemctl" | "journalctl") {
+            continue;
+        }
+        let subcommand = words[at + 1];
+        if LATER.contains(&subcommand) {
+            continue;
+        }
+        let help = switchback(&[subcommand, "--help"]).output().unwrap();
+        let shown = String::from_utf8_lossy(&help.stdout);
+        assert!(help.status.success(), "`{line}`: there is no such command");
+        for option in words[at + 2..].iter().filter(|word| word.starts_with("--")) {
+            assert!(shown.contains(option), "`{line}`: {subcommand} has no {option}");
+        }
+        found += 1;
+    }
+    assert!(found >= 3, "the page is written otherwise now");
+}
+
 #[test]
 fn every_link_leads_somewhere() {
-    let text = readme();
-    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let local: Vec<_> = links.filter(|link| !link.starts_with("http")).collect();
-    assert!(local.len() > 5);
-    for link in local {
-        assert!(root().join(link).exists(), "README.md links to {link}");
+    let mut local = 0;
+    for page in PAGES {
+        let text = text(page);
+        let beside = Path::new(page).parent().unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http")) {
+            assert!(root().join(beside).join(link).exists(), "{page} links to {link}");
+            local += 1;
+        }
     }
+    assert!(local > 7);
 }

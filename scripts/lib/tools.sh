@@ -7,6 +7,10 @@ declare -A PACKAGE_OF=(
     [npm]=npm
     [node]=nodejs
     [systemd-analyze]=systemd
+    [man]=man-db
+    [lintian]=lintian
+    [shellcheck]=shellcheck
+    [dpkg-deb]=dpkg
 )
 
 # Prints the packages of the given commands that are missing, one a line.
