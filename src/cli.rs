@@ -8,6 +8,7 @@ mod explain;
 mod man_pages;
 mod run;
 mod terminal;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -41,6 +42,7 @@ enum Command {
     Classify(classify::Arguments),
     Explain(explain::Arguments),
     Drill(drill::DrillArgs),
+    Upgrade(upgrade::Arguments),
     Completions(completions::Arguments),
     #[command(hide = true)]
     ManPages(man_pages::Arguments),
@@ -54,6 +56,7 @@ impl Command {
             Self::Classify(arguments) => classify::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),
             Self::Drill(arguments) => drill::run(&arguments),
+            Self::Upgrade(arguments) => upgrade::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),
             Self::ManPages(arguments) => man_pages::run(&arguments),
         }

@@ -11,6 +11,7 @@ mod intake;
 mod intent;
 mod measure;
 pub mod meters;
+mod pulse;
 mod reading;
 mod record;
 mod relay;
@@ -35,6 +36,7 @@ use crate::transport::JudgingConnector;
 use http10::Http10;
 
 pub use context::{InFlight, RequestContext};
+pub use pulse::Pulse;
 pub(crate) use record::cooldown as log_cooldown;
 pub use snapshot::Snapshot;
 

@@ -1,13 +1,22 @@
 //! The process: listeners, Pingora's server around the proxy, signals, readiness and the end.
 
+mod activation;
 mod balance;
 mod certificates;
+mod handover;
+mod launch;
 mod listeners;
 pub mod metrics;
 mod notify;
+mod parting;
+mod readiness;
 pub mod reload;
+pub mod report;
 mod shutdown;
+mod status_line;
+pub mod upgrade;
 mod watch;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,9 +38,15 @@ use crate::telemetry::{Format, LogSettings};
 use crate::transport::JudgingConnector;
 use crate::transport::origin::OriginError;
 use certificates::{CertificateError, Certificates};
-use listeners::{Listeners, OnBoundSockets};
+use listeners::{Listeners, OpenSockets};
+use parting::{OnBoundSockets, Parting};
+use readiness::Readiness;
 use reload::{Drain, Live, Reloader, Reread};
-use shutdown::Shutdown;
+use shutdown::{Ending, Shutdown};
+use status_line::StatusLine;
+use watchdog::{Heart, Vein};
+
+pub use launch::{Launch, LaunchError};
 
 /// Idle connections to upstreams, over all of them.
 const POOLED_CONNECTIONS_MAX: usize = 1024;
@@ -84,6 +99,7 @@ impl std::fmt::Display for Bound {
 pub fn run(
     config: Config,
     reread: Option<Reread>,
+    launch: Launch,
     on_ready: impl FnOnce(&[Bound]) + Send + 'static,
 ) -> Result<(), ServeError> {
     let loaded_at = SystemTime::now();
@@ -97,16 +113,36 @@ pub fn run(
     let in_flight = InFlight::default();
     let (hangups, hung_up) = sync_channel(1);
     let hangups = reread.is_some().then_some(hangups);
-    let shutdown = Shutdown::watch(in_flight.clone(), live.drain.clone(), hangups).map_err(ServeError::Signals)?;
-    let listeners = Listeners::bind(&config.listen)?;
+    let (sockets, parting, status) = (OpenSockets::default(), Parting::new(), StatusLine::new(reloads.clone()));
+    let predecessor = launch.predecessor.map(Arc::new);
+    let shutdown = Shutdown::watch(Ending {
+        in_flight: in_flight.clone(),
+        drain: live.drain.clone(),
+        hangups,
+        sockets: sockets.clone(),
+        parting: parting.clone(),
+        status: status.clone(),
+        program: launch.program,
+        predecessor: predecessor.clone(),
+    })
+    .map_err(ServeError::Signals)?;
+    let mut inherited = launch.inherited;
+    let mut listeners = Listeners::bind(&config.listen, &mut inherited, &sockets)?;
+    listeners.add_rest(inherited, &sockets)?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));
-    add_gateway(&mut server, &config, &live, &listeners, &connector, &in_flight);
+    let veins = add_gateway(&mut server, &live, &listeners, &connector, &in_flight, &parting);
     server.add_service(balance::service(Arc::clone(&live.snapshot), connector));
 
-    let status = reloads.state().status();
+    let readiness = Readiness {
+        listeners,
+        predecessor,
+        status,
+        snapshot: Arc::clone(&live.snapshot),
+        veins,
+    };
     let reloader = reread.map(|reread| Reloader::new(live, config, reread, reloads));
     let when_ready = move |bound: &[Bound]| {
         if let Some(reloader) = reloader {
@@ -114,12 +150,7 @@ pub fn run(
         }
         on_ready(bound);
     };
-    notify::when_running(
-        server.watch_execution_phase(),
-        listeners.into_bound(),
-        status,
-        when_ready,
-    );
+    readiness.await_running(server.watch_execution_phase(), when_ready);
     server.run(RunArgs {
         shutdown_signal: Box::new(shutdown),
     });
@@ -127,18 +158,21 @@ pub fn run(
 }
 
 /// Whether a listener takes HTTP/2 without TLS is a setting of the service in Pingora, so each kind has its own.
+///
+/// Returns how the watchdog reaches each.
 fn add_gateway(
     server: &mut Server,
-    config: &Config,
     live: &Live,
     listeners: &Listeners,
     connector: &JudgingConnector,
     in_flight: &InFlight,
-) {
+    parting: &Parting,
+) -> Vec<Vein> {
+    let mut veins = Vec::new();
     let conf = Arc::clone(&server.configuration);
     for h2c in [false, true] {
-        let of_kind: Vec<_> = config.listen.iter().filter(|listener| listener.h2c == h2c).collect();
-        if of_kind.is_empty() {
+        let mut of_kind = listeners.iter().filter(|one| one.listener.h2c == h2c).peekable();
+        if of_kind.peek().is_none() {
             continue;
         }
         let gateway = Gateway::new(Arc::clone(&live.snapshot), connector.clone(), in_flight.clone());
@@ -149,9 +183,18 @@ fn add_gateway(
             .custom(connector.clone(), Arc::new(|_, _, _| Box::pin(async { None })))
             .server_options(options)
             .build();
-        listeners::add(&mut service, &of_kind, &live.certificates);
-        server.add_service(OnBoundSockets::new(service, listeners.sockets()));
+        for one in of_kind {
+            one.add_to(&mut service, &live.certificates);
+        }
+        let heart = watchdog::wanted().map(|_| {
+            let (heart, vein) = Heart::new(&conf, &live.snapshot);
+            veins.push(vein);
+            heart
+        });
+        let sockets = listeners.sockets();
+        server.add_service(OnBoundSockets::new(service, sockets, parting.clone(), heart));
     }
+    veins
 }
 
 fn server_conf(config: &Config) -> ServerConf {

@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::config::{Config, KeyPolicy};
 use crate::drill::{FAULTS, FaultSpec, StandIns};
+use crate::server::Launch;
 use crate::{server, telemetry};
 use demonstration::Case;
 use gateway::Gateway;
@@ -49,7 +50,7 @@ pub(super) fn run(args: &DrillArgs) -> anyhow::Result<ExitCode> {
     };
     telemetry::init(server::log_settings(&loaded.config.log));
     session(loaded.config, args, &mut std::io::stdout().lock(), |config| {
-        server::run(config, None, |_| {})?;
+        server::run(config, None, Launch::alone(), |_| {})?;
         Ok(())
     })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::KeyPolicy;
+use crate::server::Launch;
 use crate::server::reload::Reread;
 use crate::{server, telemetry};
 
@@ -20,6 +21,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Some(launch) = Launch::of_this_process()? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let Some(loaded) = super::load(arguments.config.as_deref(), KeyPolicy::Required)? else {
         return Ok(ExitCode::FAILURE);
     };
@@ -35,6 +39,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         diagnostics: loaded.diagnostics,
         read: loaded.read,
     };
-    server::run(config, Some(reread), |_| {})?;
+    server::run(config, Some(reread), launch, |_| {})?;
     Ok(ExitCode::SUCCESS)
 }

@@ -166,6 +166,33 @@ impl RouteTable {
             .map(|(name, upstream)| (Arc::clone(name), Arc::clone(&upstream.name)))
     }
 
+    /// Who is skipped at the moment, each once, in the order of the file: an upstream, or a target of one that is used.
+    /// Models that only clients name are not looked at.
+    pub fn cooling(&self, now: Instant) -> Vec<Arc<str>> {
+        let mut cooling: Vec<Arc<str>> = Vec::new();
+        for route in &self.routes {
+            for target in route.targets() {
+                let own = target.upstream.registry.own();
+                let name = if own.standing(now).is_skipped() {
+                    Arc::clone(&target.upstream.name)
+                } else if target
+                    .health
+                    .as_ref()
+                    .is_some_and(|health| health.standing(now).is_skipped())
+                {
+                    let model = target.model_for(&route.name);
+                    target.name(Some(model.as_deref().unwrap_or(&route.name)))
+                } else {
+                    continue;
+                };
+                if !cooling.contains(&name) {
+                    cooling.push(name);
+                }
+            }
+        }
+        cooling
+    }
+
     /// The configured names closest to one that is unknown, best first.
     pub fn closest(&self, model: &str) -> Vec<&str> {
         // Bounded: the distance is quadratic in the lengths.

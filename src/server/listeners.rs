@@ -1,93 +1,212 @@
 //! The listening sockets. They are bound here, before Pingora starts, so that a failure is told plainly and readiness is
-//! never claimed too early.
+//! never claimed too early; or they were there before, and take the place of what `listen` names.
 
+use std::fs;
+use std::io;
 use std::net::TcpListener;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
-use std::{fs, io};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use pingora_core::listeners::tls::TlsSettings;
-use pingora_core::server::{Fds, ListenFds, RuntimeOpts, ShutdownWatch};
-use pingora_core::services::Service;
+use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::listening::Service as ListeningService;
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustls::server::ResolvesServerCert;
 
+use super::activation::{Inherited, InheritedSocket, Opener, Socket};
 use super::certificates::Certificates;
 use super::{Bound, ServeError};
 use crate::config::{ListenAddress, Listener};
 
+/// The sockets that this process listens on, once more: for the process that takes over. Emptied when connections are to
+/// be refused.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OpenSockets(Arc<Mutex<Vec<OpenSocket>>>);
+
+#[derive(Debug)]
+pub(super) struct OpenSocket {
+    pub socket: OwnedFd,
+    pub opener: Opener,
+}
+
+impl OpenSockets {
+    pub(super) fn with<T>(&self, read: impl FnOnce(&[OpenSocket]) -> T) -> T {
+        read(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn close(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn add(&self, open: OpenSocket) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(open);
+    }
+}
+
 pub(super) struct Listeners {
+    listeners: Vec<BoundListener>,
     sockets: ListenFds,
-    bound: Vec<Bound>,
+}
+
+/// A `listen` entry, or a socket that takes the place of one.
+pub(super) struct BoundListener {
+    pub listener: Listener,
+    /// As Pingora knows it.
+    name: String,
+    bound: Bound,
+    opener: Opener,
+    /// It was there before this process.
+    inherited: bool,
+}
+
+struct Origin {
+    socket: Socket,
+    opener: Opener,
+    inherited: bool,
+}
+
+impl Origin {
+    fn of(inherited: InheritedSocket) -> Self {
+        Self {
+            socket: inherited.socket,
+            opener: inherited.opener,
+            inherited: true,
+        }
+    }
 }
 
 impl Listeners {
-    pub(super) fn bind(listeners: &[Listener]) -> Result<Self, ServeError> {
-        let mut sockets = Fds::new();
-        let mut bound = Vec::with_capacity(listeners.len());
+    /// Each socket goes to Pingora, and to `open`. What `inherited` has of these addresses is taken.
+    pub(super) fn bind(
+        listeners: &[Listener],
+        inherited: &mut Inherited,
+        open: &OpenSockets,
+    ) -> Result<Self, ServeError> {
+        let mut bound = Self {
+            listeners: Vec::with_capacity(listeners.len()),
+            sockets: Arc::new(Fds::new().into()),
+        };
         for listener in listeners {
-            let name = String::from(&listener.address);
-            let refuse = |reason| ServeError::Listen {
-                address: name.clone(),
-                reason,
+            let origin = match inherited.take(&listener.address) {
+                Some(inherited) => Origin::of(inherited),
+                None => Origin {
+                    socket: bind(&listener.address)?,
+                    opener: Opener::Listen,
+                    inherited: false,
+                },
             };
-            let descriptor = match &listener.address {
-                ListenAddress::Tcp(address) => {
-                    let socket = TcpListener::bind(address).map_err(refuse)?;
-                    socket.set_nonblocking(true).map_err(refuse)?;
-                    let address = socket.local_addr().map_err(refuse)?;
-                    bound.push(Bound::Tcp {
-                        address,
-                        tls: listener.tls.is_some(),
-                    });
-                    socket.into_raw_fd()
-                }
-                ListenAddress::Unix(path) => {
-                    let socket = bind_unix(path).map_err(refuse)?;
-                    bound.push(Bound::Unix(path.clone()));
-                    socket.into_raw_fd()
-                }
-            };
-            sockets.add(name, descriptor);
+            bound.add(listener.clone(), origin, open)?;
         }
-        Ok(Self {
-            sockets: Arc::new(sockets.into()),
-            bound,
-        })
+        Ok(bound)
+    }
+
+    /// Serves what systemd handed in and nothing names, too: somebody wrote it into a socket unit.
+    pub(super) fn add_rest(&mut self, inherited: Inherited, open: &OpenSockets) -> Result<(), ServeError> {
+        for inherited in inherited.rest() {
+            let listener = Listener {
+                address: inherited.address.clone(),
+                tls: None,
+                h2c: false,
+            };
+            log::warn!(
+                address = listener.address.to_string().as_str();
+                "systemd hands in a socket that no `listen` names: it is served, without TLS"
+            );
+            self.add(listener, Origin::of(inherited), open)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, listener: Listener, origin: Origin, open: &OpenSockets) -> Result<(), ServeError> {
+        let address = listener.address.clone();
+        let refuse = |reason| refused(&address, reason);
+        let one = BoundListener::new(listener, &origin).map_err(refuse)?;
+        let descriptor = OwnedFd::from(origin.socket);
+        open.add(OpenSocket {
+            socket: descriptor.try_clone().map_err(refuse)?,
+            opener: origin.opener,
+        });
+        self.sockets.lock().add(one.name.clone(), descriptor.into_raw_fd());
+        self.listeners.push(one);
+        Ok(())
     }
 
     pub(super) fn sockets(&self) -> ListenFds {
         Arc::clone(&self.sockets)
     }
 
-    pub(super) fn into_bound(self) -> Vec<Bound> {
-        self.bound
+    pub(super) fn iter(&self) -> impl Iterator<Item = &BoundListener> {
+        self.listeners.iter()
+    }
+
+    /// One log line each.
+    pub(super) fn tell(&self) {
+        for BoundListener {
+            bound,
+            opener,
+            inherited,
+            ..
+        } in &self.listeners
+        {
+            let address = bound.to_string();
+            match opener {
+                Opener::Manager(name) => {
+                    log::info!(address = address.as_str(), socket = name.as_str(); "listening on systemd's socket");
+                }
+                Opener::Listen if *inherited => {
+                    log::info!(address = address.as_str(); "listening on the socket of the process before this one");
+                }
+                Opener::Listen => log::info!(address = address.as_str(); "listening"),
+            }
+        }
+    }
+
+    pub(super) fn bound(&self) -> Vec<Bound> {
+        self.listeners.iter().map(|one| one.bound.clone()).collect()
     }
 }
 
-/// A socket file that nobody listens on any more is taken over; anything else at that path is left alone.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
-        fs::remove_file(path)?;
+impl BoundListener {
+    fn new(listener: Listener, origin: &Origin) -> io::Result<Self> {
+        origin.socket.set_nonblocking()?;
+        let (bound, name) = match &origin.socket {
+            Socket::Tcp(socket) => {
+                let bound = Bound::Tcp {
+                    address: socket.local_addr()?,
+                    tls: listener.tls.is_some(),
+                };
+                (bound, String::from(&listener.address))
+            }
+            Socket::Unix(_) => {
+                let ListenAddress::Unix(path) = &listener.address else {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                };
+                let name = match origin.inherited {
+                    true => nameless_file()?,
+                    false => String::from(&listener.address),
+                };
+                (Bound::Unix(path.clone()), name)
+            }
+        };
+        Ok(Self {
+            name,
+            bound,
+            opener: origin.opener.clone(),
+            inherited: origin.inherited,
+            listener,
+        })
     }
-    let socket = UnixListener::bind(path)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
 
-/// Tells a service which of the sockets are its own.
-pub(super) fn add<A>(service: &mut ListeningService<A>, listeners: &[&Listener], certificates: &Certificates) {
-    for listener in listeners {
-        let name = String::from(&listener.address);
-        match (certificates.resolver(&name), &listener.address) {
-            (Some(resolver), _) => service.add_tls_with_settings(&name, None, tls(resolver)),
-            (None, ListenAddress::Tcp(_)) => service.add_tcp(&name),
-            (None, ListenAddress::Unix(_)) => service.add_uds(&name, None),
+    /// Tells a service that this socket is its own.
+    pub(super) fn add_to<A>(&self, service: &mut ListeningService<A>, certificates: &Certificates) {
+        let resolver = certificates.resolver(&String::from(&self.listener.address));
+        match (resolver, &self.bound) {
+            (Some(resolver), _) => service.add_tls_with_settings(&self.name, None, tls(resolver)),
+            (None, Bound::Tcp { .. }) => service.add_tcp(&self.name),
+            (None, Bound::Unix(_)) => service.add_uds(&self.name, None),
         }
     }
 }
@@ -100,35 +219,33 @@ fn tls(resolver: Arc<dyn ResolvesServerCert>) -> TlsSettings {
     settings
 }
 
-/// A service that is given our sockets instead of Pingora's.
-pub(super) struct OnBoundSockets<S> {
-    service: S,
-    sockets: ListenFds,
+/// Pingora sets the mode of the file that a unix socket has. That of a socket which was there before is not ours to
+/// change (and systemd's can't be), so Pingora gets another: in memory, and kept open for as long as the process runs.
+fn nameless_file() -> io::Result<String> {
+    let file = memfd_create("unix-listener", MemfdFlags::CLOEXEC)?;
+    Ok(format!("/proc/self/fd/{}", std::fs::File::from(file).into_raw_fd()))
 }
 
-impl<S> OnBoundSockets<S> {
-    pub(super) fn new(service: S, sockets: ListenFds) -> Self {
-        Self { service, sockets }
+fn refused(address: &ListenAddress, reason: io::Error) -> ServeError {
+    ServeError::Listen {
+        address: String::from(address),
+        reason,
     }
 }
 
-#[async_trait]
-impl<S: Service> Service for OnBoundSockets<S> {
-    async fn start_service(&mut self, _fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
-        self.service
-            .start_service(Some(Arc::clone(&self.sockets)), shutdown, listeners_per_fd)
-            .await;
+fn bind(address: &ListenAddress) -> Result<Socket, ServeError> {
+    match address {
+        ListenAddress::Tcp(text) => TcpListener::bind(text).map(Socket::Tcp),
+        ListenAddress::Unix(path) => bind_unix(path).map(Socket::Unix),
     }
+    .map_err(|reason| refused(address, reason))
+}
 
-    fn name(&self) -> &str {
-        self.service.name()
+/// A socket file that nobody listens on any more is taken over; anything else at that path is left alone.
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+        fs::remove_file(path)?;
     }
-
-    fn threads(&self) -> Option<usize> {
-        self.service.threads()
-    }
-
-    fn runtime_opts_override(&self, global: &RuntimeOpts) -> Option<RuntimeOpts> {
-        self.service.runtime_opts_override(global)
-    }
+    UnixListener::bind(path)
 }

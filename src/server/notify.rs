@@ -1,31 +1,15 @@
 //! Telling the service manager and the log where the server stands.
 
-use pingora_core::server::ExecutionPhase;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sd_notify::NotifyState;
-use tokio::sync::broadcast::Receiver;
 
-use super::Bound;
+/// Another process is in charge: the service manager hears no more of this one.
+static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// Once connections are accepted: one log line a listener, `READY=1` with the `status`, and `on_ready`.
-pub(super) fn when_running(
-    mut phases: Receiver<ExecutionPhase>,
-    bound: Vec<Bound>,
-    status: String,
-    on_ready: impl FnOnce(&[Bound]) + Send + 'static,
-) {
-    let wait = move || {
-        while let Ok(phase) = phases.blocking_recv() {
-            if matches!(phase, ExecutionPhase::Running) {
-                for listener in &bound {
-                    log::info!(address = listener.to_string().as_str(); "listening");
-                }
-                tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
-                on_ready(&bound);
-                return;
-            }
-        }
-    };
-    std::thread::spawn(wait);
+/// Connections are accepted.
+pub(super) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// A reload has begun. With the time, without which newer systemd takes it for a reload that came earlier
@@ -46,8 +30,22 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
+/// Says who is in charge from now on, as the last thing that this process says.
+pub(super) fn hand_over(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
+    SILENT.store(true, Ordering::Release);
+}
+
+/// Whether there is a service manager that listens.
+pub(super) fn is_heard() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Does nothing where there is no service manager.
-fn tell(state: &[NotifyState<'_>]) {
+pub(super) fn tell(state: &[NotifyState<'_>]) {
+    if SILENT.load(Ordering::Acquire) {
+        return;
+    }
     if let Err(error) = sd_notify::notify(state) {
         log::warn!(error = error.to_string().as_str(); "the service manager could not be told");
     }

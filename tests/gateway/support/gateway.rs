@@ -31,6 +31,7 @@ pub(crate) struct Setup {
     level: &'static str,
     environment: Vec<(String, String)>,
     file: Option<PathBuf>,
+    program: PathBuf,
 }
 
 impl Setup {
@@ -45,6 +46,7 @@ impl Setup {
             level: "info",
             environment: Vec::new(),
             file: None,
+            program: PathBuf::from(env!("CARGO_BIN_EXE_switchback")),
         }
     }
 
@@ -56,6 +58,12 @@ impl Setup {
     /// Another place for the configuration than a directory of its own.
     pub(crate) fn file(mut self, file: PathBuf) -> Self {
         self.file = Some(file);
+        self
+    }
+
+    /// Another file than the one that cargo has built.
+    pub(crate) fn program(mut self, program: PathBuf) -> Self {
+        self.program = program;
         self
     }
 
@@ -98,7 +106,7 @@ impl Setup {
         );
         let text = format!("{top}{}\n", self.yaml);
         std::fs::write(&file, &text).expect("the temporary directory takes a file");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_switchback"))
+        let mut child = Command::new(&self.program)
             .arg("run")
             .arg("--config")
             .arg(&file)

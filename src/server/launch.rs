@@ -1,0 +1,155 @@
+//! How this process came to be: started afresh, by systemd with sockets, or by an older process that it takes over from.
+//!
+//! An upgrade starts the program twice. The first one starts the second and ends, so that the second belongs to init
+//! (under systemd: to systemd, which then hears when it ends), not to the process that it takes over from.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::activation::Inherited;
+use super::handover::Channel;
+
+/// `PID` of the process to take over from; with ` relayed` behind it once the program was started for the second time.
+/// Standard input is the channel to it.
+pub(super) const TAKEOVER: &str = "SWITCHBACK_TAKEOVER";
+const RELAYED: &str = " relayed";
+/// The old process answers at once; it may be starved.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a process can't begin.
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    #[error("the sockets that the service manager handed in can't be used: {0}")]
+    Sockets(io::Error),
+    #[error("taking over from the running process failed: {0}")]
+    Takeover(io::Error),
+    #[error("the process to take over from is gone")]
+    Orphan,
+}
+
+/// What the process has from its beginning.
+#[derive(Debug, Default)]
+pub struct Launch {
+    pub(super) inherited: Inherited,
+    pub(super) predecessor: Option<Predecessor>,
+    /// What an upgrade starts; `None`: there is none.
+    pub(super) program: Option<Program>,
+}
+
+impl Launch {
+    /// Without sockets from elsewhere and without upgrades.
+    pub fn alone() -> Self {
+        Self::default()
+    }
+
+    /// Looks at what the process was started with. To be called before anything else: there must be no other threads, and
+    /// the file of the program must still be the one that runs. `None`: all is done, and the process must end.
+    ///
+    /// # Errors
+    /// Where sockets that were handed in can't be used.
+    pub fn of_this_process() -> Result<Option<Self>, LaunchError> {
+        let program = Program::of_this_process().map_err(LaunchError::Takeover)?;
+        let Ok(takeover) = env::var(TAKEOVER) else {
+            return Ok(Some(Self {
+                inherited: Inherited::from_manager().map_err(LaunchError::Sockets)?,
+                predecessor: None,
+                program: Some(program),
+            }));
+        };
+        if !takeover.ends_with(RELAYED) {
+            if takeover != parent_id().to_string() {
+                return Err(LaunchError::Orphan);
+            }
+            let mut second = program.command();
+            second.env(TAKEOVER, takeover + RELAYED);
+            second.spawn().map_err(LaunchError::Takeover)?;
+            return Ok(None);
+        }
+        let (predecessor, inherited) = Predecessor::on_stdin().map_err(LaunchError::Takeover)?;
+        Ok(Some(Self {
+            inherited,
+            predecessor: Some(predecessor),
+            program: Some(program),
+        }))
+    }
+}
+
+/// The command that started this process, to be run once more when its file has been replaced.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    fn of_this_process() -> io::Result<Self> {
+        let mut arguments = env::args_os();
+        // The name it was called by leads to its successor, through a link too; one found in $PATH is resolved now.
+        let called = arguments.next().map(PathBuf::from);
+        let path = match called.filter(|called| called.components().count() > 1) {
+            Some(path) => path,
+            None => env::current_exe()?,
+        };
+        Ok(Self {
+            path,
+            arguments: arguments.collect(),
+        })
+    }
+
+    /// Without what systemd meant for this process alone.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments);
+        for name in ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_PID"] {
+            command.env_remove(name);
+        }
+        command
+    }
+}
+
+/// The process that this one takes over from.
+#[derive(Debug)]
+pub(super) struct Predecessor(Channel);
+
+impl Predecessor {
+    fn on_stdin() -> io::Result<(Self, Inherited)> {
+        let channel = Channel::over(io::stdin().as_fd().try_clone_to_owned()?);
+        rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+        let inherited = Inherited::from_predecessor(channel.receive_sockets()?)?;
+        Ok((Self(channel), inherited))
+    }
+
+    /// Says that connections are accepted here, and waits to be put in charge.
+    ///
+    /// # Errors
+    /// Where the old process changed its mind, or is gone: then this one must not serve.
+    pub(super) fn take_over(&self) -> Result<(), LaunchError> {
+        let ready = format!("ready {} {}", std::process::id(), env!("CARGO_PKG_VERSION"));
+        self.0.say(&ready).map_err(LaunchError::Takeover)?;
+        match self.0.hear(ANSWER_WITHIN).map_err(LaunchError::Takeover)?.as_deref() {
+            Some("serve") => Ok(()),
+            _ => Err(LaunchError::Orphan),
+        }
+    }
+
+    /// Asks it to wait for nothing but what is in flight.
+    pub(super) fn hurry(&self) {
+        self.0.hang_up();
+    }
+
+    /// Returns when it has ended.
+    pub(super) async fn ended(&self) {
+        if let Err(error) = self.0.silence().await {
+            log::warn!(error = error.to_string().as_str(); "the end of the process before this one can't be awaited");
+        }
+    }
+}

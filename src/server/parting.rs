@@ -1,0 +1,109 @@
+//! The end of a listening service, gently: no new connections, but a request that comes on one which is open is still
+//! answered (and told that the connection ends with it), until the connections on which nothing comes are closed.
+//!
+//! Pingora closes those at once, and a request that is on its way is lost. With a little patience that is rare; with
+//! [`KEEP_ALIVE`] it is no likelier than on any day, for so long an idle connection lasts anyway.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
+use pingora_core::services::Service;
+use tokio::sync::watch;
+
+use super::watchdog::Heart;
+
+/// Pingora closes a connection on which no request has come for that long.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Open,
+    /// Nothing new is accepted.
+    Leaving,
+    /// Nobody waits for idle connections any more.
+    Left,
+}
+
+/// Tells all services at once.
+#[derive(Debug, Clone)]
+pub(super) struct Parting(watch::Sender<Stage>);
+
+impl Parting {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(Stage::Open))
+    }
+
+    pub(super) fn accept_no_more(&self) {
+        self.advance(Stage::Leaving);
+    }
+
+    pub(super) fn close_idle(&self) {
+        self.advance(Stage::Left);
+    }
+
+    fn advance(&self, stage: Stage) {
+        self.0.send_if_modified(|current| {
+            let later = stage > *current;
+            *current = stage.max(*current);
+            later
+        });
+    }
+
+    async fn reached(&self, stage: Stage) {
+        // It can't be closed: this one is a sender.
+        let _ = self.0.subscribe().wait_for(|current| *current >= stage).await;
+    }
+}
+
+/// A service on our sockets instead of Pingora's, that parts as told.
+pub(super) struct OnBoundSockets<S> {
+    service: S,
+    sockets: ListenFds,
+    parting: Parting,
+    heart: Option<Heart>,
+}
+
+impl<S> OnBoundSockets<S> {
+    pub(super) fn new(service: S, sockets: ListenFds, parting: Parting, heart: Option<Heart>) -> Self {
+        Self {
+            service,
+            sockets,
+            parting,
+            heart,
+        }
+    }
+}
+
+#[async_trait]
+impl<S: Service> Service for OnBoundSockets<S> {
+    async fn start_service(&mut self, _fds: Option<ListenFds>, _shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        if let Some(heart) = self.heart.take() {
+            tokio::spawn(heart.run());
+        }
+        let (shutdown, watched) = watch::channel(false);
+        let sockets = Some(self.sockets.clone());
+        let mut serving = self.service.start_service(sockets, watched, listeners_per_fd);
+        tokio::select! {
+            () = &mut serving => return,
+            () = self.parting.reached(Stage::Leaving) => {}
+        }
+        shutdown.send_replace(true);
+        // The tasks that accept see that without us. What comes after them in `serving` closes idle connections, so it
+        // is not driven until then.
+        self.parting.reached(Stage::Left).await;
+        serving.await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+
+    fn runtime_opts_override(&self, global: &RuntimeOpts) -> Option<RuntimeOpts> {
+        self.service.runtime_opts_override(global)
+    }
+}

@@ -1,0 +1,181 @@
+//! SIGUSR2: the program's file, which may be another by now, is started on the sockets of this process. Once it accepts
+//! connections it is put in charge, and this process finishes what it has. If it does not get there, nothing has changed.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::handover::Channel;
+use super::launch::{Program, TAKEOVER};
+use super::listeners::OpenSockets;
+
+/// How long the new process may take to accept connections.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+const END_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why the old process carries on.
+#[derive(Debug, Error)]
+pub enum UpgradeError {
+    #[error("{} can't be started: {reason}", path.display())]
+    Start { path: PathBuf, reason: io::Error },
+    #[error("the listening sockets can't be handed over: {0}")]
+    Sockets(io::Error),
+    #[error("the new process ended before it was ready{}; what it wrote says why", status_text(*.0))]
+    Ended(Option<ExitStatus>),
+    #[error("the new process was not ready within {} s and was stopped", READY_WITHIN.as_secs())]
+    Late,
+    #[error("the new process said something else than that it is ready: is it another program?")]
+    Strange,
+    #[error("the conversation with the new process failed: {0}")]
+    Channel(io::Error),
+}
+
+fn status_text(status: Option<ExitStatus>) -> String {
+    match status {
+        Some(status) if !status.success() => match (status.code(), status.signal()) {
+            (Some(code), _) => format!(" (exit status {code})"),
+            (None, Some(signal)) => format!(" (signal {signal})"),
+            (None, None) => String::new(),
+        },
+        _ => String::new(),
+    }
+}
+
+/// A new process that accepts connections, and waits to be put in charge.
+#[derive(Debug)]
+pub(super) struct Successor {
+    channel: Channel,
+    pub pid: u32,
+    pub version: String,
+}
+
+impl Successor {
+    /// Starts it and waits until it is ready: blocks, for at most [`READY_WITHIN`].
+    fn start(program: &Program, sockets: &OpenSockets) -> Result<Self, UpgradeError> {
+        let (channel, far) = Channel::pair().map_err(UpgradeError::Channel)?;
+        sockets.with(|sockets| {
+            let sockets = sockets.iter().map(|open| (open.socket.as_fd(), &open.opener));
+            channel.send_sockets(sockets).map_err(UpgradeError::Sockets)
+        })?;
+        let mut command = program.command();
+        command.env(TAKEOVER, std::process::id().to_string());
+        // A group of its own, so that all of it can be stopped.
+        let started = command.stdin(far).process_group(0).spawn();
+        // With it goes our copy of the far end.
+        drop(command);
+        let mut child = started.map_err(|reason| UpgradeError::Start {
+            path: program.path.clone(),
+            reason,
+        })?;
+        match channel.hear(READY_WITHIN) {
+            Ok(Some(line)) => {
+                let Some((pid, version)) = parse_ready(&line) else {
+                    stop(&mut child);
+                    return Err(UpgradeError::Strange);
+                };
+                // It started the one that is ready, and has ended long since.
+                let _ = child.wait();
+                Ok(Self { channel, pid, version })
+            }
+            Ok(None) => Err(UpgradeError::Ended(end(child))),
+            Err(error) => {
+                stop(&mut child);
+                Err(match error.kind() {
+                    io::ErrorKind::TimedOut => UpgradeError::Late,
+                    _ => UpgradeError::Channel(error),
+                })
+            }
+        }
+    }
+
+    pub(super) fn put_in_charge(&self) -> io::Result<()> {
+        self.channel.say("serve")
+    }
+
+    /// Returns when it wants this process to wait for nothing but what is in flight, or is gone.
+    pub(super) async fn in_a_hurry(&self) {
+        // Where that can't be told, nobody is waited for.
+        let _ = self.channel.silence().await;
+    }
+}
+
+fn parse_ready(line: &str) -> Option<(u32, String)> {
+    let mut words = line.split(' ');
+    match (words.next()?, words.next()?.parse(), words.next()?) {
+        ("ready", Ok(pid), version) => Some((pid, version.to_owned())),
+        _ => None,
+    }
+}
+
+/// Kills it and what it started.
+fn stop(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // What is not there any more needs no killing.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+/// How it ended: it says no more, so it is about to. One that lingers all the same is stopped.
+fn end(mut child: Child) -> Option<ExitStatus> {
+    let (sender, ended) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let pid = child.id();
+        scope.spawn(|| sender.send(child.wait()));
+        let status = ended.recv_timeout(END_WITHIN);
+        if status.is_err()
+            && let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        status.ok()?.ok()
+    })
+}
+
+/// At most one upgrade at a time, on a thread of its own.
+#[derive(Debug, Default)]
+pub(super) struct Upgrade {
+    running: Option<oneshot::Receiver<Result<Successor, UpgradeError>>>,
+}
+
+impl Upgrade {
+    /// `false`: one is under way already.
+    pub(super) fn begin(&mut self, program: &Program, sockets: &OpenSockets) -> bool {
+        if self.running.is_some() {
+            return false;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let (program, sockets) = (program.clone(), sockets.clone());
+        let spawned = std::thread::Builder::new().name("upgrade".to_owned()).spawn(move || {
+            // Where nobody waits any more this process is stopping, and the new one sees that.
+            let _ = sender.send(Successor::start(&program, &sockets));
+        });
+        match spawned {
+            Ok(_) => self.running = Some(receiver),
+            Err(error) => {
+                let (sender, receiver) = oneshot::channel();
+                let _ = sender.send(Err(UpgradeError::Channel(error)));
+                self.running = Some(receiver);
+            }
+        }
+        true
+    }
+
+    /// How it went; never, where none is under way.
+    pub(super) async fn outcome(&mut self) -> Result<Successor, UpgradeError> {
+        let Some(running) = &mut self.running else {
+            return std::future::pending().await;
+        };
+        let outcome = running.await;
+        self.running = None;
+        outcome.unwrap_or(Err(UpgradeError::Ended(None)))
+    }
+}

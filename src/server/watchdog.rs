@@ -1,0 +1,112 @@
+//! The watchdog: systemd hears that all is well only if requests are answered. Every half `WatchdogSec` a request goes
+//! to the threads that serve clients, on a socket pair instead of a listener; where no answer comes, systemd hears nothing.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use sd_notify::NotifyState;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::notify;
+use crate::proxy::{Pulse, Snapshot};
+
+const ANSWER: &[u8] = b"HTTP/1.1 ";
+/// A broken data path is asked again so soon: it may come back before systemd ends the process.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// How often the service manager wants to hear; `None` if it does not.
+pub(super) fn wanted() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
+}
+
+/// On the runtime of a service: answers what the watchdog asks.
+pub(super) struct Heart {
+    app: Arc<HttpProxy<Pulse>>,
+    requests: mpsc::Receiver<UnixStream>,
+}
+
+/// To that service's heart.
+pub(super) struct Vein(mpsc::Sender<UnixStream>);
+
+impl Heart {
+    pub(super) fn new(conf: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> (Self, Vein) {
+        let (sender, requests) = mpsc::channel(1);
+        let app = Arc::new(http_proxy(conf, Pulse::new(Arc::clone(snapshot))));
+        (Self { app, requests }, Vein(sender))
+    }
+
+    /// Until the watchdog is gone.
+    pub(super) async fn run(mut self) {
+        let (_never, shutdown) = watch::channel(false);
+        while let Some(stream) = self.requests.recv().await {
+            let Ok(stream) = tokio::net::UnixStream::from_std(stream) else {
+                continue;
+            };
+            let (app, shutdown) = (Arc::clone(&self.app), shutdown.clone());
+            tokio::spawn(async move { app.process_new(Box::new(Stream::from(stream)), &shutdown).await });
+        }
+    }
+}
+
+impl Vein {
+    /// Returns when the service has answered a request.
+    async fn beat(&self) -> io::Result<()> {
+        let (near, far) = UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        far.set_nonblocking(true)?;
+        self.0.send(far).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let mut near = tokio::net::UnixStream::from_std(near)?;
+        near.write_all(Pulse::REQUEST.as_bytes()).await?;
+        let mut begin = [0; ANSWER.len()];
+        near.read_exact(&mut begin).await?;
+        match begin == ANSWER {
+            true => Ok(()),
+            false => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// Tells the service manager, for as long as the process runs.
+pub(super) async fn run(interval: Duration, veins: Vec<Vein>) {
+    let half = interval / 2;
+    let mut silent = false;
+    loop {
+        let begin = Instant::now();
+        let all = async {
+            for vein in &veins {
+                vein.beat().await?;
+            }
+            io::Result::Ok(())
+        };
+        match timeout(half, all).await {
+            Ok(Ok(())) => {
+                notify::tell(&[NotifyState::Watchdog]);
+                silent = false;
+                sleep_until(begin + half).await;
+            }
+            outcome => {
+                if !silent {
+                    let reason = match outcome {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => format!("no answer within {} ms", half.as_millis()),
+                    };
+                    log::error!(
+                        reason = reason.as_str();
+                        "requests are not answered any more: systemd is not told that all is well"
+                    );
+                }
+                silent = true;
+                sleep_until(Instant::now() + PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
