@@ -11,6 +11,9 @@ declare -A PACKAGE_OF=(
     [lintian]=lintian
     [shellcheck]=shellcheck
     [dpkg-deb]=dpkg
+    [dbus-daemon]=dbus
+    [curl]=curl
+    [mount]=mount
 )
 
 # Prints the packages of the given commands that are missing, one a line.
