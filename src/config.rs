@@ -1,6 +1,7 @@
 //! The YAML file, read and validated: text → [`Config`]. Nothing of the YAML's shape leaves this module
 //! but the types below.
 
+mod admin;
 mod balance;
 mod chain;
 mod diagnostic;
@@ -39,6 +40,7 @@ use http::{HeaderName, HeaderValue};
 use crate::classify::{Action, Class};
 use crate::protocol::Protocol;
 
+pub use admin::of_file as admin_of;
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{KeyPolicy, LoadOptions, Loaded, load};
 pub use policy::ATTEMPTS_MAX;
@@ -54,6 +56,7 @@ pub struct Config {
     /// The first 12 hex digits of the SHA-256 of the file's bytes, as `sha256sum` shows it.
     pub hash: Arc<str>,
     pub listen: Vec<Listener>,
+    pub admin: Option<Admin>,
     /// In the file's order.
     pub upstreams: Vec<Upstream>,
     /// In the file's order; the table orders them by precedence.
@@ -69,6 +72,14 @@ pub struct Listener {
     /// What a TLS listener shows to its clients.
     pub tls: Option<Identity>,
     pub h2c: bool,
+}
+
+/// Where the operator looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    pub address: ListenAddress,
+    /// Lower case, without ports: under which names it may be asked besides those of loopback.
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -11,6 +11,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod routing;
 pub mod server;
+pub mod status;
 pub mod telemetry;
 pub mod transport;
 pub mod upstream;

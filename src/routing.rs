@@ -14,7 +14,7 @@ pub use last_resort::LastResort;
 pub use ledger::{Entry, Ledger};
 pub use left_out::LeftOut;
 pub use plan::{Plan, Step, pinned_plan, plan};
-pub use table::{Measured, Route, RouteTable, Target};
+pub use table::{Group, Measured, Route, RouteTable, Target};
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,17 @@
 //! The process: listeners, Pingora's server around the proxy, signals, readiness and the end.
 
 mod activation;
+mod admin;
 mod balance;
 mod certificates;
+mod desk;
 mod handover;
 mod launch;
 mod listeners;
 pub mod metrics;
 mod notify;
 mod parting;
+mod phase;
 mod readiness;
 pub mod reload;
 pub mod report;
@@ -37,9 +40,12 @@ use crate::proxy::{Gateway, InFlight, Snapshot};
 use crate::telemetry::{Format, LogSettings};
 use crate::transport::JudgingConnector;
 use crate::transport::origin::OriginError;
+use admin::AdminListener;
 use certificates::{CertificateError, Certificates};
+use desk::Desk;
 use listeners::{Listeners, OpenSockets};
 use parting::{OnBoundSockets, Parting};
+use phase::Phase;
 use readiness::Readiness;
 use reload::{Drain, Live, Reloader, Reread};
 use shutdown::{Ending, Shutdown};
@@ -114,6 +120,7 @@ pub fn run(
     let (hangups, hung_up) = sync_channel(1);
     let hangups = reread.is_some().then_some(hangups);
     let (sockets, parting, status) = (OpenSockets::default(), Parting::new(), StatusLine::new(reloads.clone()));
+    let beside = Parting::new();
     let predecessor = launch.predecessor.map(Arc::new);
     let shutdown = Shutdown::watch(Ending {
         in_flight: in_flight.clone(),
@@ -121,6 +128,7 @@ pub fn run(
         hangups,
         sockets: sockets.clone(),
         parting: parting.clone(),
+        beside: beside.clone(),
         status: status.clone(),
         program: launch.program,
         predecessor: predecessor.clone(),
@@ -128,13 +136,24 @@ pub fn run(
     .map_err(ServeError::Signals)?;
     let mut inherited = launch.inherited;
     let mut listeners = Listeners::bind(&config.listen, &mut inherited, &sockets)?;
+    let admin = config
+        .admin
+        .as_ref()
+        .map(|admin| AdminListener::bind(admin, &mut inherited, &sockets));
+    let admin = admin.transpose()?;
     listeners.add_rest(inherited, &sockets)?;
+    let phase = Phase::default();
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));
     let veins = add_gateway(&mut server, &live, &listeners, &connector, &in_flight, &parting);
     server.add_service(balance::service(Arc::clone(&live.snapshot), connector));
+    if let Some(admin) = admin {
+        let bound = listeners.bound().iter().map(ToString::to_string).collect();
+        let desk = Desk::new(&live.snapshot, &reloads, in_flight, phase.clone(), bound);
+        server.add_service(admin.service(desk, beside));
+    }
 
     let readiness = Readiness {
         listeners,
@@ -144,16 +163,16 @@ pub fn run(
         veins,
     };
     let reloader = reread.map(|reread| Reloader::new(live, config, reread, reloads));
+    let shutdown_signal = Box::new(phase.until(shutdown));
     let when_ready = move |bound: &[Bound]| {
+        phase.running();
         if let Some(reloader) = reloader {
             reloader.start(hung_up);
         }
         on_ready(bound);
     };
     readiness.await_running(server.watch_execution_phase(), when_ready);
-    server.run(RunArgs {
-        shutdown_signal: Box::new(shutdown),
-    });
+    server.run(RunArgs { shutdown_signal });
     Ok(())
 }
 

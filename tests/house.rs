@@ -10,6 +10,7 @@ mod code;
 /// Who may import whom: a module of `src/`, and the modules that it may name. The order is that of a request.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
+    ("status", &[]),
     ("body", &[]),
     ("protocol", &["body"]),
     ("classify", &["protocol"]),
@@ -43,6 +44,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "routing",
             "transport",
             "proxy",
+            "status",
         ],
     ),
     ("drill", &["config", "protocol"]),
@@ -56,6 +58,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "upstream",
             "routing",
             "server",
+            "status",
             "drill",
         ],
     ),

@@ -14,6 +14,8 @@ declare -A PACKAGE_OF=(
     [dbus-daemon]=dbus
     [curl]=curl
     [mount]=mount
+    [chromium]=chromium
+    [chromedriver]=chromium-driver
 )
 
 # Prints the packages of the given commands that are missing, one a line.

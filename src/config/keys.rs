@@ -115,7 +115,8 @@ fn no_names() -> Vec<&'static str> {
 
 section! {
     FILE = "configuration", "Switchback's configuration: model name → ordered upstreams." => {
-        "admin" = Reserved, NONE, "the listener for operators";
+        "admin" = OneOf(&[Text, Shape::Section(&ADMIN)]), NONE,
+            "The listener for the operator: `ADDRESS:PORT`, `unix:/path`, or a mapping with `address`.";
         "clients" = Reserved, NONE, "clients' own keys";
         "listen" = List(&OneOf(&[Text, Shape::Section(&LISTENER)])), Written("[127.0.0.1:8080]"),
             "Where clients connect: `ADDRESS:PORT`, `unix:/path`, or a mapping with `address`.";
@@ -138,6 +139,14 @@ const TARGET: Shape = OneOf(&[
     Shape::Section(&SPREAD),
     Shape::Section(&ROUTE_REFERENCE),
 ]);
+
+section! {
+    ADMIN = "admin", "A listener with a page, the status, metrics and probes." => {
+        "address" = Text, Required, "`ADDRESS:PORT` or `unix:/path`.";
+        "hosts" = List(&Text), NONE, "Names by which it may be asked, besides `localhost`, loopback addresses and its own.";
+        "open" = Flag, Written("false"), "The address may be one that is not loopback.";
+    }
+}
 
 section! {
     LISTENER = "listener", "An address with TLS or HTTP/2." => {

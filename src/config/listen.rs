@@ -93,7 +93,7 @@ fn address(reader: &mut Reader<'_>, node: &Node) -> Option<ListenAddress> {
         .ok()
 }
 
-fn parse(text: &str) -> Result<ListenAddress, Complaint> {
+pub(super) fn parse(text: &str) -> Result<ListenAddress, Complaint> {
     let bad = |reason: &str, help: &str| Err(Complaint::new("bad-listener", reason, help));
     if let Some(path) = text.strip_prefix("unix:") {
         // sockaddr_un holds 108 bytes, the last one is NUL (unix(7)).
@@ -133,7 +133,7 @@ fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<Identity> {
 }
 
 /// Whether the second could not be bound while the first one is.
-fn collide(first: &ListenAddress, second: &ListenAddress) -> bool {
+pub(super) fn collide(first: &ListenAddress, second: &ListenAddress) -> bool {
     match (socket(first), socket(second)) {
         (Some(first), Some(second)) if first.port() == second.port() && first.is_ipv4() == second.is_ipv4() => {
             // Port 0 is another free port each time.
@@ -152,7 +152,7 @@ fn socket(address: &ListenAddress) -> Option<SocketAddr> {
     }
 }
 
-fn stays_here(address: &ListenAddress) -> bool {
+pub(super) fn stays_here(address: &ListenAddress) -> bool {
     socket(address).is_none_or(|socket| socket.ip().is_loopback())
 }
 

@@ -8,10 +8,10 @@ use super::document::{self, Node};
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::trail::{Read, Trail};
-use super::{Config, chain, file, keys, listen, masking, policy, route, server, upstream};
+use super::{Config, admin, chain, file, keys, listen, masking, policy, route, server, upstream};
 
 /// Some ten thousand routes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Where a configuration's values come from besides its file.
 pub struct LoadOptions<'a> {
@@ -124,6 +124,7 @@ fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     let fields = reader.fields(root, Place::START, "the configuration", &keys::FILE)?;
     let policy = policy::policy(reader, fields.section("policy"));
     let listen = listen::listeners(reader, fields.section("listen"));
+    let admin = admin::admin(reader, fields.section("admin"), &listen);
     fields.required(reader, "upstreams");
     let upstreams = match fields.section("upstreams") {
         Some((node, at)) => upstream::upstreams(reader, node, at, &policy),
@@ -142,6 +143,7 @@ fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
         file: reader.source.file.clone(),
         hash: Arc::default(),
         listen,
+        admin,
         upstreams,
         routes,
         policy,

@@ -74,7 +74,7 @@ pub enum Group {
 
 impl Group {
     /// With their weights, in the order of the file.
-    pub(super) fn members(&self) -> impl Iterator<Item = (&Arc<Target>, u32)> {
+    pub fn members(&self) -> impl Iterator<Item = (&Arc<Target>, u32)> {
         let (one, equals) = match self {
             Self::One(target) => (Some((target, 1)), &[][..]),
             Self::Spread(equals) => (None, &equals[..]),
@@ -242,6 +242,12 @@ impl Target {
             Arc::clone(model)
         };
         (&*resolved != requested).then_some(resolved)
+    }
+
+    /// How its model stands; `Closed` where only requests name models, each of which stands alone.
+    pub fn standing(&self, now: Instant) -> Standing {
+        let health = self.health.as_ref();
+        health.map_or(Standing::Closed, |health| health.standing(now))
     }
 
     /// The health of the model that this target is asked for.

@@ -200,6 +200,15 @@ impl BoundListener {
         })
     }
 
+    /// As Pingora knows it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
     /// Tells a service that this socket is its own.
     pub(super) fn add_to<A>(&self, service: &mut ListeningService<A>, certificates: &Certificates) {
         let resolver = certificates.resolver(&String::from(&self.listener.address));

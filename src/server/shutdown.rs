@@ -43,6 +43,8 @@ pub(super) struct Ending {
     pub hangups: Option<SyncSender<()>>,
     pub sockets: OpenSockets,
     pub parting: Parting,
+    /// Of what serves while this process drains: it ends when another is in charge.
+    pub beside: Parting,
     pub status: StatusLine,
     /// What SIGUSR2 starts.
     pub program: Option<Program>,
@@ -207,6 +209,8 @@ impl Watch {
 
     /// Ends after an upgrade. Clients may use their open connections until these would have been closed for idleness.
     async fn leave(&self, successor: &Successor) {
+        self.ending.beside.accept_no_more();
+        self.ending.beside.close_idle();
         self.stop(ShutdownSignal::GracefulTerminate);
         self.drained(async {
             tokio::select! {

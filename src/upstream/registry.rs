@@ -102,6 +102,16 @@ impl Registry {
         health
     }
 
+    /// Models that only clients name and that are not used now: at most `max` of them, the worst first.
+    pub fn resting(&self, max: usize, now: Instant) -> Vec<(Arc<str>, Standing)> {
+        let models = lock(&self.models);
+        let standings = models.asked.iter().map(|(model, health)| (health.standing(now), model));
+        let mut resting: Vec<_> = standings.filter(|(standing, _)| standing.is_skipped()).collect();
+        resting.sort_by(|a, b| b.cmp(a));
+        let worst = resting.into_iter().take(max);
+        worst.map(|(standing, model)| (Arc::clone(model), standing)).collect()
+    }
+
     /// Requests in flight.
     pub fn inflight(&self) -> u32 {
         self.inflight.load(Ordering::Relaxed)

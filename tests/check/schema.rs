@@ -115,6 +115,7 @@ fn wrong_types_unknown_keys_and_bad_values_are_refused() {
 fn every_section() -> Value {
     json!({
         "listen": [{ "address": "127.0.0.1:0", "tls": { "cert": "cert.pem", "key": "key.pem" } }],
+        "admin": { "address": "127.0.0.1:9091" },
         "upstreams": { "u": {
             "url": "https://a.example", "key": { "env": "SET" }, "tls": { "ca": "cert.pem" }, "timeouts": {}, "cooldown": {},
             "balance": { "from": "openrouter" },
@@ -130,8 +131,9 @@ fn every_section() -> Value {
 }
 
 /// Where [`every_section`] has each section of the schema.
-const PLACES: [(&str, &str); 18] = [
+const PLACES: [(&str, &str); 19] = [
     ("configuration", ""),
+    ("admin", "/admin"),
     ("listener", "/listen/0"),
     ("listener-tls", "/listen/0/tls"),
     ("upstream", "/upstreams/u"),
@@ -228,8 +230,8 @@ fn defaults_are_what_a_file_without_the_key_gets() {
     let shown = |file: &Value| {
         let config: Config = load(file).config.unwrap();
         let mut shown = format!(
-            "{:#?}{:#?}{:#?}{:#?}",
-            config.listen, config.upstreams, config.policy, config.server
+            "{:#?}{:#?}{:#?}{:#?}{:#?}",
+            config.admin, config.listen, config.upstreams, config.policy, config.server
         );
         shown += &format!("{:#?}{:#?}", config.log, config.routes[1]);
         shown

@@ -193,6 +193,7 @@ routes:
 fn the_other_sections() {
     let yaml = "
 listen: [127.0.0.1:${PORT}, { address: unix:/run/s.sock, h2c: true }, { address: '[::1]:8443', tls: { cert: c.pem, key: k.pem } }]
+admin: { address: 0.0.0.0:9091, hosts: [Status.Example, '[::1]'], open: true }
 upstreams: { a: { url: https://a.example, tls: { ca: c.pem, cert: c.pem, key: k.pem, server_name: b.example } } }
 routes: { m: [a] }
 policy:
@@ -212,6 +213,9 @@ log: { level: debug, format: json }
     );
     assert_eq!(config.listen[1].address, ListenAddress::Unix("/run/s.sock".into()));
     assert!(config.listen[1].h2c && !config.listen[2].h2c);
+    let admin = config.admin.as_ref().unwrap();
+    assert_eq!(admin.address, ListenAddress::Tcp("0.0.0.0:9091".to_owned()));
+    assert_eq!(admin.hosts, ["status.example", "::1"]);
     let shown = config.listen[2].tls.as_ref().unwrap();
     assert_eq!(&*shown.cert, pem("CERTIFICATE").as_bytes());
     assert_eq!(&*shown.key, pem("PRIVATE KEY").as_bytes());

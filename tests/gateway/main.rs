@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access_log;
+mod admin;
 mod answers;
 mod backpressure;
 mod bad_input;
@@ -35,6 +36,7 @@ mod resume;
 mod retries;
 mod routing;
 mod soak;
+mod status;
 mod stop;
 mod streaming;
 mod support;

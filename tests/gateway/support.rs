@@ -15,14 +15,16 @@ pub(crate) mod payload;
 pub(crate) mod pki;
 pub(crate) mod reload;
 pub(crate) mod upstream;
+pub(crate) mod watched;
 pub(crate) mod wire;
 
 pub(crate) use answer::{Answer, Ending, chunk};
 pub(crate) use client::{Client, End, Response, post, post_with};
-pub(crate) use gateway::{Gateway, Setup};
+pub(crate) use gateway::{Address, Gateway, Setup};
 pub(crate) use manual::Manual;
 pub(crate) use payload::*;
 pub(crate) use upstream::{Upstream, refusing_port};
+pub(crate) use watched::Watched;
 
 /// How long anything may take before a test is called stuck. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -51,6 +51,12 @@ pub(super) fn redirect(config: &mut Config, stand_ins: &StandIns) {
 
 /// Makes sure that the gateway has a plain TCP listener on a port that is free now, and says which.
 pub(super) fn listen(config: &mut Config) -> io::Result<Place> {
+    // A gateway that runs on this machine keeps its own.
+    if let Some(ListenAddress::Tcp(written)) = config.admin.as_mut().map(|admin| &mut admin.address) {
+        *written = free(written).or_else(|_| any_port())?.to_string();
+    } else {
+        config.admin = None;
+    }
     let mut place = None;
     for listener in &mut config.listen {
         let ListenAddress::Tcp(written) = &listener.address else {

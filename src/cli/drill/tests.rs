@@ -65,6 +65,7 @@ fn config(routes: Vec<Route>) -> Config {
             tls: None,
             h2c: false,
         }],
+        admin: None,
         upstreams: vec![
             upstream("openai", &[OpenAi], "/v1"),
             upstream("openrouter", &[OpenAi, Anthropic], "/api/v1"),

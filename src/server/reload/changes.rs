@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{Config, Listener, Route, Server, Target, UpstreamTarget};
+use crate::config::{Admin, Config, Listener, Route, Server, Target, UpstreamTarget};
 use crate::telemetry::fields;
 
 /// Names that one log field lists.
@@ -136,6 +136,7 @@ fn list(names: &[String]) -> String {
 pub(super) struct AtStart {
     listen: Vec<(String, bool, bool)>,
     threads: Option<usize>,
+    admin: Option<Admin>,
 }
 
 impl AtStart {
@@ -149,6 +150,7 @@ impl AtStart {
         Self {
             listen,
             threads: config.server.threads,
+            admin: config.admin.clone(),
         }
     }
 
@@ -158,6 +160,7 @@ impl AtStart {
         let settings = [
             ("listen", self.listen != other.listen),
             ("server.threads", self.threads != other.threads),
+            ("admin", self.admin != other.admin),
         ];
         let differing = settings.into_iter().filter(|(_, differs)| *differs);
         differing.map(|(name, _)| name).collect()

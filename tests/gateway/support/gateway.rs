@@ -137,7 +137,7 @@ impl Setup {
 
 /// A loopback address that no other gateway of this machine's tests is likely to have, with a port that is free on it:
 /// outgoing connections leave from 127.0.0.1 and never take it.
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(2);
     let [_, _, high, low] = std::process::id().to_be_bytes();
     let host = NEXT.fetch_add(1, Ordering::Relaxed).clamp(2, 254);

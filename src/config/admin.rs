@@ -1,0 +1,132 @@
+//! `admin`: where the operator looks.
+
+use std::path::Path;
+
+use super::diagnostic::{Complaint, Diagnostic};
+use super::document::{self, Node, Value};
+use super::interpolate::Origin;
+use super::reader::Reader;
+use super::source::{Place, Source};
+use super::trail::Trail;
+use super::{Admin, KeyPolicy, Listener, LoadOptions, file, keys, listen, load, quantity};
+
+/// What a variable's stand-in becomes: practising needs no other.
+const STAND_IN: &str = "127.0.0.1:9091";
+/// A name in DNS is no longer (RFC 1035, section 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+
+/// `ADDRESS`, or `{ address, hosts, open }`. `None`: there is none, or it has a fault.
+pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken: &[Listener]) -> Option<Admin> {
+    let (node, at) = node?;
+    let (admin, place, open) = match &node.value {
+        Value::Mapping(_) => mapping(reader, node, at)?,
+        _ => (plain(reader, node)?, node.place, false),
+    };
+    if taken
+        .iter()
+        .any(|listener| listen::collide(&listener.address, &admin.address))
+    {
+        let message = "this address is taken by a listener of `listen`: clients must not reach the admin listener";
+        let help = "give it an address or a port of its own";
+        reader.report(Diagnostic::error("duplicate-listener", place, message).help(help));
+    }
+    if !open && !listen::stays_here(&admin.address) {
+        let message = "the admin listener has no password: whoever reaches this address reads how everything stands";
+        let help =
+            "use 127.0.0.1 or a unix socket; if only trusted hosts get through, say so: `{ address: …, open: true }`";
+        reader.report(Diagnostic::error("open-admin", place, message).help(help));
+    }
+    Some(admin)
+}
+
+/// The admin listener that `file` names, whatever else is wrong with the file: while it is being edited is when one wants to look.
+pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admin> {
+    let bytes = file::read(file, load::FILE_BYTES_MAX);
+    let trail = Trail::of(file, &bytes);
+    let source = Source::new(file.to_path_buf(), String::from_utf8(bytes.ok()?).ok()?);
+    let root = document::parse(&source).ok()?;
+    let Value::Mapping(entries) = &root.value else {
+        return None;
+    };
+    let (key, node) = entries.iter().find(|(key, _)| key.text() == Some("admin"))?;
+    let options = LoadOptions {
+        env,
+        keys: KeyPolicy::Required,
+    };
+    admin(&mut Reader::new(source, trail, &options), Some((node, key.place)), &[])
+}
+
+fn plain(reader: &mut Reader<'_>, node: &Node) -> Option<Admin> {
+    let text = reader.text(node, "the admin listener's address")?;
+    let written = match text.origin {
+        Origin::StandIn => STAND_IN,
+        _ => &text.value,
+    };
+    let address = listen::parse(written).map_err(|complaint| reader.complain(&text, complaint));
+    Some(Admin {
+        address: address.ok()?,
+        hosts: Vec::new(),
+    })
+}
+
+fn mapping(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<(Admin, Place, bool)> {
+    let fields = reader.fields(node, at, "`admin`", &keys::ADMIN)?;
+    let mut hosts = Vec::new();
+    if let Some((node, at)) = fields.section("hosts") {
+        for item in reader.items(node, at, "`hosts`").unwrap_or_default() {
+            hosts.extend(reader.value(item, "a host name", host));
+        }
+    }
+    let open = fields
+        .get("open")
+        .and_then(|node| reader.value(node, "`open`", quantity::boolean))
+        .unwrap_or(false);
+    let node = fields.required(reader, "address")?;
+    let admin = plain(reader, node)?;
+    Some((Admin { hosts, ..admin }, node.place, open))
+}
+
+/// A name or an address as it stands in a URL, without the port; in lower case.
+fn host(text: &str) -> Result<String, Complaint> {
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let is_address = inner.parse::<std::net::IpAddr>().is_ok();
+    let is_name = !text.is_empty()
+        && text.len() <= HOST_BYTES_MAX
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+    match is_address || is_name {
+        true => Ok(inner.to_ascii_lowercase()),
+        false => Err(Complaint::new(
+            "bad-host",
+            "is not a host name",
+            "write it as in the URL that is asked for, without scheme and port: `status.example.org`",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for (text, host_name) in [
+            ("Gateway.Example", "gateway.example"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("[::1]", "::1"),
+        ] {
+            assert_eq!(host(text).as_deref(), Ok(host_name));
+        }
+        for text in ["", "http://a", "a:80", "a/b", "*", "a b", &"a".repeat(254)] {
+            assert_eq!(
+                host(text).map_err(|complaint| complaint.code),
+                Err("bad-host"),
+                "{text}"
+            );
+        }
+    }
+}
