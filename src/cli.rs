@@ -7,6 +7,7 @@ mod drill;
 mod explain;
 mod man_pages;
 mod run;
+mod status;
 mod terminal;
 mod upgrade;
 
@@ -41,6 +42,7 @@ enum Command {
     Check(check::Arguments),
     Classify(classify::Arguments),
     Explain(explain::Arguments),
+    Status(status::Arguments),
     Drill(drill::DrillArgs),
     Upgrade(upgrade::Arguments),
     Completions(completions::Arguments),
@@ -55,6 +57,7 @@ impl Command {
             Self::Check(arguments) => check::run(&arguments),
             Self::Classify(arguments) => classify::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),
+            Self::Status(arguments) => status::run(&arguments),
             Self::Drill(arguments) => drill::run(&arguments),
             Self::Upgrade(arguments) => upgrade::run(&arguments),
             Self::Completions(arguments) => completions::run(&arguments),

@@ -37,6 +37,7 @@ mod retries;
 mod routing;
 mod soak;
 mod status;
+mod status_command;
 mod stop;
 mod streaming;
 mod support;
