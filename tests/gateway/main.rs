@@ -23,6 +23,7 @@ mod headers;
 mod http2;
 mod keep_alive;
 mod max_inflight;
+mod metrics;
 mod models;
 mod notify;
 mod passthrough;
