@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::chain::Begun;
 use super::context::{RequestContext, Stage};
 use super::{headers, measure, resuming, verdict};
-use crate::routing::Next;
+use crate::routing::{Next, Target};
 use crate::transport::{Assignment, Clocks, Failure, JudgingConnector, Timings};
 
 /// Nobody is left who may be asked.
@@ -111,6 +111,17 @@ fn switch(ctx: &mut RequestContext, failure: Failure) -> Result<()> {
     }
 }
 
+/// Those of an attempt that is connected.
+pub(super) fn clocks(target: &Target, deadline: Instant) -> Clocks {
+    let timeouts = &target.timeouts;
+    Clocks {
+        headers: timeouts.headers,
+        first_token: timeouts.first_token,
+        idle: timeouts.idle,
+        deadline,
+    }
+}
+
 /// Makes `header` what the attempt's target is sent.
 pub(super) fn address(
     header: &mut RequestHeader,
@@ -130,16 +141,10 @@ pub(super) fn address(
     headers::to_upstream(header, &step.target.upstream, ctx.protocol, &ctx.id)?;
     let body = chain.body.outgoing(step.model.as_deref());
     headers::frame_replayed(header, &body, ctx.asked.stream)?;
-    let timeouts = &step.target.timeouts;
     let assignment = Arc::new(Assignment {
         connection: Mutex::new(Some(connection)),
         body: body.segments,
-        clocks: Clocks {
-            headers: timeouts.headers,
-            first_token: timeouts.first_token,
-            idle: timeouts.idle,
-            deadline: chain.deadline,
-        },
+        clocks: clocks(&step.target, chain.deadline),
         kind: ctx.kind,
         protocol: ctx.protocol,
         request_id: ctx.id.header(),

@@ -1,11 +1,14 @@
 //! What a request leaves in the log: one line for it, and one for each failed attempt.
 
+use std::sync::Arc;
+
 use pingora_core::Error;
 use pingora_proxy::Session;
 
-use super::context::{RequestContext, Stage};
+use super::context::{RequestContext, RequestId, Stage};
 use super::intake::is_client_gone;
-use crate::classify::Class;
+use super::verdict::Signs;
+use crate::routing::{self, Entry};
 use crate::telemetry::access::{Access, Outcome};
 use crate::telemetry::attempt;
 use crate::telemetry::cooldown::{Cooldown, Phase};
@@ -13,37 +16,40 @@ use crate::transport::Failure;
 use crate::upstream::health::Change;
 
 /// One failed attempt.
-pub(super) struct Attempt<'a> {
-    pub id: &'a str,
+pub(super) struct Failed<'a> {
+    pub id: &'a RequestId,
+    /// From 1.
     pub number: u32,
-    pub target: &'a str,
-    pub class: Class,
-    pub status: Option<u16>,
-    pub clock: Option<&'static str>,
-    pub reason: Option<&'a str>,
-    pub rule: Option<&'static str>,
+    pub target: Arc<str>,
     pub ms: u64,
     /// What came of it.
     pub action: &'static str,
-    pub upstream_request_id: Option<&'a str>,
 }
 
-impl Attempt<'_> {
-    pub(super) fn emit(&self) {
+impl Failed<'_> {
+    /// Its line in the log, and what the ledger says of it.
+    pub(super) fn enter(self, outcome: &routing::Outcome, signs: &Signs<'_>) -> Entry {
         attempt::Attempt {
-            id: self.id,
+            id: self.id.as_str(),
             number: self.number,
-            target: self.target,
-            class: self.class.name(),
-            status: self.status,
-            clock: self.clock,
-            reason: self.reason,
-            rule: self.rule,
+            target: &self.target,
+            class: outcome.class.name(),
+            status: outcome.status,
+            clock: signs.clock,
+            reason: signs.reason,
+            rule: signs.rule,
             ms: self.ms,
             action: self.action,
-            upstream_request_id: self.upstream_request_id,
+            upstream_request_id: signs.upstream_request_id,
         }
         .emit();
+        Entry {
+            target: self.target,
+            status: outcome.status,
+            class: Some(outcome.class),
+            clock: signs.clock,
+            ms: self.ms,
+        }
     }
 }
 

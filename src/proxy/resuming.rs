@@ -11,14 +11,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::context::{RequestContext, RequestId, Serving};
-use super::{Snapshot, headers, health, measure, record, verdict};
+use super::{Snapshot, attempt, headers, health, measure, record, verdict};
 use crate::body::{Outgoing, Replay, Segments};
 use crate::classify::Class;
 use crate::protocol::resume::{Transcript, continuing};
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Entry, Outcome, Route, Step};
 use crate::telemetry::metrics::{RouteMeter, Served};
-use crate::transport::{Assignment, Clocks, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings};
+use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings};
 use crate::upstream::Refused;
 
 /// All that another attempt needs, kept from before commit.
@@ -188,12 +188,7 @@ impl Resuming {
                     let assignment = Assignment {
                         connection: Mutex::new(Some(connection)),
                         body: body.segments,
-                        clocks: Clocks {
-                            headers: timeouts.headers,
-                            first_token: timeouts.first_token,
-                            idle: timeouts.idle,
-                            deadline,
-                        },
+                        clocks: attempt::clocks(&step.target, deadline),
                         kind: self.kind,
                         protocol: self.protocol,
                         request_id: self.id.header(),
@@ -234,29 +229,14 @@ impl Resuming {
         signs: &verdict::Signs<'_>,
         action: &'static str,
     ) -> Entry {
-        let target = attempt.step.name(self.model());
-        let ms = verdict::elapsed_ms(attempt.began);
-        record::Attempt {
-            id: self.id.as_str(),
+        let failed = record::Failed {
+            id: &self.id,
             number,
-            target: &target,
-            class: outcome.class,
-            status: outcome.status,
-            clock: signs.clock,
-            reason: signs.reason,
-            rule: signs.rule,
-            ms,
+            target: attempt.step.name(self.model()),
+            ms: verdict::elapsed_ms(attempt.began),
             action,
-            upstream_request_id: signs.upstream_request_id,
-        }
-        .emit();
-        Entry {
-            target,
-            status: outcome.status,
-            class: Some(outcome.class),
-            clock: signs.clock,
-            ms,
-        }
+        };
+        failed.enter(outcome, signs)
     }
 }
 

@@ -200,22 +200,14 @@ fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Nex
     let now = Instant::now();
     health::failed(chain, &ctx.asked, outcome, now);
     let next = chain.next(outcome, now, fastrand::f64());
-    let target = ctx.asked.target_name(&running.step);
-    let ms = elapsed_ms(running.began);
-    record::Attempt {
-        id: ctx.id.as_str(),
+    let failed = record::Failed {
+        id: &ctx.id,
         number: ctx.ledger.attempts() + 1,
-        target: &target,
-        class: outcome.class,
-        status: outcome.status,
-        clock: signs.clock,
-        reason: signs.reason,
-        rule: signs.rule,
-        ms,
+        target: ctx.asked.target_name(&running.step),
+        ms: elapsed_ms(running.began),
         action: next.name(),
-        upstream_request_id: signs.upstream_request_id,
-    }
-    .emit();
+    };
+    let entry = failed.enter(outcome, signs);
     measure::failed(
         &ctx.snapshot,
         &ctx.id,
@@ -228,13 +220,7 @@ fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Nex
         ctx.route_meter().fell_back();
     }
     ctx.waited += running.waited(now);
-    ctx.ledger.push(Entry {
-        target,
-        status: outcome.status,
-        class: Some(outcome.class),
-        clock: signs.clock,
-        ms,
-    });
+    ctx.ledger.push(entry);
     if let Stage::Trying(chain) = &mut ctx.stage {
         chain.advance(next, outcome.cause);
     }
