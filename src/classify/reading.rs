@@ -149,6 +149,7 @@ impl Reading {
     }
 
     fn add_text(&mut self, text: &str) {
+        let text = before_echo(text);
         for code in exception_names(text).chain(named_values(text)) {
             self.add_code(code);
         }
@@ -231,6 +232,14 @@ fn embedded_json(text: &str) -> Option<Value> {
         };
         holds_an_error.then_some(value)
     })
+}
+
+/// `text` as far as it speaks for itself. FastAPI and pydantic, as vLLM and others print them, repeat what the client sent
+/// after these; a prompt must not be taken for the upstream's words.
+fn before_echo(text: &str) -> &str {
+    const ECHOES: [&str; 4] = ["'input':", "\"input\":", "\\\"input\\\":", "input_value="];
+    let end = ECHOES.iter().filter_map(|echo| text.find(echo)).min();
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// `litellm.RateLimitError`, `(ThrottlingException)`: names of exceptions within prose, as wrapping gateways leave them.
@@ -325,6 +334,18 @@ mod tests {
             r#"{"detail":[{"type":"missing","msg":"Field required","input":{"message":"rate limit"}}]}"#,
         );
         assert_eq!(reading.text, "field required");
+        // Printed, as vLLM has it, or wrapped by a gateway: the prompt stays the client's.
+        for message in [
+            "[{'type': 'missing', 'msg': 'Field required', 'input': {'prompt': 'rate limit', 'code': '402'}}]",
+            "Field required [type=missing, input_value={'prompt': 'rate limit', 'code': '402'}, input_type=dict]",
+            r#"upstream: {"detail":[{"type":"missing","msg":"Field required","input":{"prompt":"rate limit","code":"402"}}]}"#,
+            r#"upstream: {\"type\":\"missing\",\"msg\":\"Field required\",\"input\":{\"code\":\"402\",\"p\":\"rate limit\"}}"#,
+        ] {
+            let reading = read(422, &serde_json::json!({ "error": { "message": message } }).to_string());
+            assert!(reading.text.contains("field required"), "{message}");
+            assert!(!reading.text.contains("rate limit"), "{message}");
+            assert!(!reading.codes.iter().any(|code| code == "402"), "{message}");
+        }
     }
 
     #[test]

@@ -110,6 +110,19 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "cohere-blocked-498", class: ContentPolicy, providers: &["cohere*"], statuses: &[498], ..ANY },
     // https://docs.fireworks.ai/guides/inference-error-codes: a suspended account.
     Rule { name: "fireworks-412", class: OutOfCredits, providers: &["fireworks*"], statuses: &[412], ..ANY },
+    // ── The request's own faults ───────────────────────────────────────────────────────────────────────────────────
+    // OpenAI's codes for one member of a request, and what others took over of them. Their messages quote what the client
+    // wrote: a tool called `list_overdue_invoices` must not keep an upstream out, so they come before all wording.
+    Rule {
+        name: "parameter-code",
+        class: BadRequest,
+        codes: &[
+            "invalidvalue", "invalidtype", "invalidfunctionparameters", "unknownparameter", "unsupportedparameter",
+            "unsupportedvalue", "missingrequiredparameter", "*abovemaxvalue", "*belowminvalue",
+        ],
+        statuses: &[400, 422],
+        ..ANY
+    },
     // ── Money ──────────────────────────────────────────────────────────────────────────────────────────────────────
     // OpenAI, Anthropic (`details.error_code`), Moonshot, DashScope, Volcengine, LiteLLM, one-api and new-api.
     Rule {

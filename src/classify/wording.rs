@@ -18,7 +18,8 @@ pub(super) const OUT_OF_CREDITS: &[&str] = &[
     "spend cap", "hard limit*reached", "billing hard limit", "billing*not active", "billing*not enabled",
     "billing*inactive", "enable billing", "credit limit", "key limit exceeded", "monthly budget", "budget*exceeded",
     "exceeded*budget", "reached*api usage limit", "reached your usage limit", "hit your usage limit",
-    "payment method", "payment required", "payment*overdue", "past due", "overdue", "unpaid", "failure to pay",
+    "payment method", "payment required", "payment*overdue", "account*overdue", "overdue balance", "overdue payment",
+    "overdue invoice", "overdue bill", "past due", "unpaid balance", "unpaid invoice", "unpaid bill", "failure to pay",
     "in arrears", "good standing", "recharge your", "please recharge", "top up your", "please top up", "top-up your",
     "subscription*expired", "free tier*exhausted", "free quota*exhausted", "free trial*ended", "free trial*expired",
     "quota*used up", "user quota is not enough", "token quota is not enough",
@@ -31,7 +32,8 @@ pub(super) const OUT_OF_CREDITS: &[&str] = &[
     "solde insuffisant", "solde*épuisé", "crédit*insuffisant", "crédits*épuisé", "plus de crédit",
     "moyen de paiement", "paiement requis",
     // Spanish, Portuguese, Italian
-    "saldo insuficiente", "saldo*agotado", "crédito*insuficiente", "créditos*agotad", "créditos*esgotad",
+    "saldo insuficiente", "saldo*agotado", "crédito*insuficiente", "créditos*agotad", "agotado*crédito",
+    "agotado*saldo", "créditos*esgotad", "esgotou*crédito", "esgotou*saldo",
     "método de pago", "credito insufficiente",
     // Japanese, Korean, Russian
     "残高*不足", "クレジット*不足", "잔액*부족", "недостаточно средств",
@@ -45,16 +47,16 @@ pub(super) const RATE_LIMITED: &[&str] = &[
     "request quota", "tpm limit", "rpm limit", "quota exceeded for metric", "resource exhausted",
     "resource has been exhausted", "slow down", "sending requests too", "requests too quickly",
     // Chinese
-    "请求*频繁", "频率*限", "频率超", "请求频率", "控制请求频率", "速率限制", "限流", "并发*限", "并发数", "請求*頻繁",
+    "请求*频繁", "频率*限", "频率超", "请求频率", "控制请求频率", "速率限制", "限流", "并发*限", "并发数", "每分钟", "請求*頻繁",
     // German
-    "zu viele anfragen", "anfragelimit", "ratenlimit", "ratenbegrenzung",
+    "zu viele anfragen", "anfragelimit", "ratenlimit", "ratenbegrenzung", "pro minute",
     // French
-    "trop de requêtes", "limite de débit", "limite de requêtes", "nombre de requêtes",
+    "trop de requêtes", "limite de débit", "limite de requêtes", "nombre de requêtes", "par minute",
     // Spanish, Portuguese, Italian
     "demasiadas solicitudes", "demasiadas peticiones", "límite de velocidad", "límite de solicitudes",
-    "límite de frecuencia", "muitas solicitações", "muitas requisições", "troppe richieste",
+    "límite de frecuencia", "por minuto", "muitas solicitações", "muitas requisições", "troppe richieste",
     // Japanese, Korean, Russian
-    "リクエスト*多すぎ", "レート制限", "요청*너무 많", "요청 한도", "слишком много запросов",
+    "リクエスト*多すぎ", "レート制限", "分あたり", "요청*너무 많", "요청 한도", "слишком много запросов",
 ];
 
 /// What the upstream will not serve to this key, account or place.
@@ -65,7 +67,7 @@ pub(super) const AUTH: &[&str] = &[
     "unknown api key", "no api key", "no api-key", "api key*invalid", "api key*not valid", "api key*not found",
     "api key*expired", "api key*missing", "api key*disabled", "api key*revoked", "api key*required",
     "api key*incorrect", "api-key*invalid", "api_key*must be set", "t provide an api key", "invalid*subscription key",
-    "authentication fail", "authentication error", "authentication header", "authentication credentials",
+    "authentication fail", "authentication error", "invalid authentication", "authentication header", "authentication credentials",
     "authentication required", "authentication is required", "failed to authenticate", "not authenticated",
     "could not authenticate", "unauthenticated", "unauthorized", "not authorized", "unauthorised",
     "missing*authorization", "invalid*authorization", "invalid credential", "invalid*token passed",
@@ -76,10 +78,10 @@ pub(super) const AUTH: &[&str] = &[
     "not available in your region", "not supported in your country", "not supported in your region",
     "unsupported region", "ip address*not allowed", "ip*not in*whitelist", "ip*not in*allowlist", "data policy",
     // Chinese
-    "密钥*无效", "密钥*错误", "密钥*过期", "密钥*不正确", "密钥*不存在", "无效的*密钥", "无效的*key", "无效的令牌", "令牌*无效", "令牌*过期", "令牌不可用", "令牌验证",
-    "未提供令牌", "未提供*key", "key*无效", "key*错误", "身份验证", "身份认证", "鉴权", "认证失败", "未授权",
+    "密钥*无效", "密钥*错误", "密钥*过期", "密钥*不正确", "密钥*不存在", "无效的*密钥", "无效的*key", "无效的令牌", "令牌*无效", "令牌*过期", "令牌不可用", "令牌状态不可用", "令牌验证",
+    "未提供令牌", "未提供*key", "key*无效", "key*错误", "key*不正确", "身份验证", "身份认证", "鉴权", "认证失败", "未授权",
     // German
-    "api-schlüssel", "ungültige anmeldedaten", "nicht autorisiert", "authentifizierung",
+    "api-schlüssel", "ungültig*api", "ungültige anmeldedaten", "nicht autorisiert", "authentifizierung",
     // French
     "clé api", "clé d'api", "non autorisé", "authentification",
     // Spanish, Portuguese, Italian
@@ -137,7 +139,7 @@ pub(super) const CONTEXT_LENGTH: &[&str] = &[
     "reduce the length",
     "reduce your prompt", "shorten your", "exceeds the maximum number of tokens", "`inputs` tokens",
     // Chinese
-    "上下文*超", "上下文长度", "上下文窗口", "超过*上下文", "超出*上下文", "超出*最大长度", "超过*最大长度", "输入*过长", "输入*太长", "输入*超长", "prompt*超长",
+    "上下文*超", "上下文长度", "上下文窗口", "超过*上下文", "超出*上下文", "超出*最大长度", "超过*最大长度", "输入*过长", "输入*太长", "输入*超长", "输入*token*超", "prompt*超长",
     "prompt*过长", "文本过长", "长度*超过", "长度*超出", "tokens*超出",
     // German
     "kontextlänge", "kontextfenster", "eingabe*zu lang", "anfrage*zu lang", "anfrage*zu groß", "prompt*zu lang",
@@ -147,7 +149,7 @@ pub(super) const CONTEXT_LENGTH: &[&str] = &[
     "longitud*contexto", "ventana de contexto", "demasiado larg", "demasiados tokens", "comprimento*contexto",
     "muito longo", "troppo lungo",
     // Japanese, Korean, Russian
-    "コンテキスト長", "長すぎ", "컨텍스트", "너무 깁니다", "слишком длинн",
+    "コンテキスト長", "長すぎ", "入力*トークン数*超え", "プロンプト*トークン数*超え", "컨텍스트", "너무 깁니다", "слишком длинн",
 ];
 
 #[rustfmt::skip]
