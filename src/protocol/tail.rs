@@ -97,6 +97,11 @@ impl StreamEnd {
         self.state == State::Complete
     }
 
+    /// Whether the protocol's own end has come, so that nothing of the answer is missing whatever comes now.
+    pub fn has_come(&self) -> bool {
+        self.kind != StreamKind::Other && self.is_complete()
+    }
+
     /// Where an event of the gateway's own would be put now.
     pub fn cut(&self) -> Cut {
         let lines = self.carry.as_slice();

@@ -99,8 +99,15 @@ impl JudgedSession {
         self.ended = false;
     }
 
-    /// The response broke off: another attempt goes on with it, or it is broken for good.
+    /// The response broke off: nothing was missing of it, another attempt goes on with it, or it is broken for good.
     async fn mend(&mut self, failure: Failure) {
+        if !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_come) {
+            if let Some(mut wire) = self.wire.take() {
+                wire.close().await;
+            }
+            self.ended = true;
+            return;
+        }
         let Some(continuity) = self.continuity.as_mut().filter(|it| it.transcript.can_resume()) else {
             return self.break_off(failure);
         };

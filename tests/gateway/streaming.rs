@@ -238,3 +238,26 @@ async fn a_stream_dribbled_byte_by_byte_is_the_same_stream() {
     let response = gateway.post(CHAT, chat_stream("m")).await;
     assert_eq!((response.text(), response.end), (whole, End::Clean));
 }
+
+#[tokio::test]
+async fn what_breaks_after_its_protocols_end_is_complete() {
+    let chat = role() + &delta("whole") + &finish();
+    let whole = message(4);
+    for (path, sent) in [(CHAT, &chat), (MESSAGES, &whole)] {
+        for ending in [Ending::Cut, Ending::Reset, Ending::Stall] {
+            let upstream = Upstream::always(Answer::sse([sent.clone()]).then(ending)).await;
+            let yaml = chain_with(
+                &[upstream.url()],
+                ", protocol: [openai, anthropic], timeouts: { idle: 200ms }",
+            );
+            let gateway = Gateway::start(yaml).await;
+            let response = gateway.post(path, chat_stream("m")).await;
+            assert_eq!(
+                (&response.text(), response.end.clone()),
+                (sent, End::Clean),
+                "{ending:?}"
+            );
+            assert_eq!(gateway.access(&response.id()).await["outcome"], "ok");
+        }
+    }
+}

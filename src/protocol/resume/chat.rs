@@ -45,7 +45,7 @@ impl Chat {
     }
 
     fn observe_choice(&mut self, choice: &Value, so_far: &mut SoFar) {
-        let has = |key: &str| choice.get(key).is_some_and(is_something);
+        let has = |key: &str| choice.get(key).is_some_and(holds_something);
         // A `finish_reason` leaves nothing to say; the others can't be continued.
         if ["index", "logprobs", "message", "text", "finish_reason"]
             .into_iter()
@@ -102,6 +102,14 @@ impl Chat {
             }
         }
         (!is_empty).then_some(chunk)
+    }
+}
+
+/// Some providers send `"logprobs": {"content": null}` with every chunk.
+fn holds_something(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(is_something),
+        value => is_something(value),
     }
 }
 

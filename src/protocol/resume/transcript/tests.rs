@@ -12,7 +12,7 @@ fn data(value: &Value) -> String {
 fn chunk(id: &str, delta: &Value, reason: Option<&str>) -> String {
     data(
         &json!({ "id": id, "created": 7, "model": format!("model of {id}"), "object": "chat.completion.chunk",
-        "choices": [{ "index": 0, "delta": delta, "finish_reason": reason, "logprobs": null }] }),
+        "choices": [{ "index": 0, "delta": delta, "finish_reason": reason, "logprobs": { "content": null } }] }),
     )
 }
 
