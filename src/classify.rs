@@ -152,6 +152,8 @@ pub struct Signals<'a> {
 pub struct Verdict {
     pub class: Class,
     pub rule: &'static str,
+    /// What this request asks for is the reason: the same target may do well with the next one.
+    pub is_requests_own: bool,
 }
 
 /// Classifies a failed answer. Its work is bounded, whatever the body is.
@@ -162,10 +164,12 @@ pub fn classify(answer: &Signals<'_>) -> Verdict {
         Verdict {
             class: Class::ServerError,
             rule: "no-rule",
+            is_requests_own: false,
         },
         |rule| Verdict {
             class: rule.class,
             rule: rule.name,
+            is_requests_own: rule.is_requests_own,
         },
     )
 }

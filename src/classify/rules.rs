@@ -20,6 +20,8 @@ pub(super) struct Rule {
     codes: &'static [&'static str],
     words: &'static [&'static str],
     statuses: &'static [u16],
+    /// See [`Verdict`](super::Verdict).
+    pub(super) is_requests_own: bool,
 }
 
 /// The rules' wordings, ready to be looked for.
@@ -56,6 +58,7 @@ const ANY: Rule = Rule {
     codes: &[],
     words: &[],
     statuses: &[],
+    is_requests_own: false,
 };
 
 const GOOGLE: &[&str] = &["gemini*", "google*", "vertex*"];
@@ -220,6 +223,14 @@ pub(super) const RULES: &[Rule] = &[
     Rule { name: "rate-wording", class: RateLimited, words: wording::RATE_LIMITED, ..ANY },
     Rule { name: "data-policy-wording", class: Auth, words: &["data policy"], ..ANY },
     Rule { name: "overload-503-wording", class: Overloaded, words: wording::OVERLOADED, statuses: &[503, 529], ..ANY },
+    // OpenRouter: the model is there, but nobody who serves it does what is asked for (tools, images, caching).
+    Rule {
+        name: "model-feature",
+        class: ModelNotFound,
+        words: &["no endpoints found that"],
+        is_requests_own: true,
+        ..ANY
+    },
     Rule { name: "model-wording", class: ModelNotFound, words: wording::MODEL_NOT_FOUND, ..ANY },
     // Anthropic's whole message is `model: NAME`; others say that something was not found, and speak of a model.
     Rule { name: "model-404", class: ModelNotFound, words: MODEL, statuses: &[404, 410], ..ANY },

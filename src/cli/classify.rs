@@ -144,7 +144,7 @@ fn told(answer: &Answer, as_json: bool) -> String {
     let Some(failure) = failure else {
         return format!("class   none (not a failure)\naction  {action}\n");
     };
-    let Verdict { class, rule } = failure.verdict;
+    let Verdict { class, rule, .. } = failure.verdict;
     let wait = hint::retry_after(&answer.headers, &failure.payload, SystemTime::now());
     let wait = wait.map_or_else(String::new, |wait| {
         format!("wait    {} s, as the answer asks\n", wait.as_secs_f64())

@@ -71,7 +71,11 @@ fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut R
 /// What a failed answer means.
 pub(super) fn read<'a>(header: &'a ResponseHeader, evidence: &Evidence, step: &Step) -> (Outcome, Signs<'a>) {
     let status = header.status.as_u16();
-    let classify::Verdict { class, rule } = classify::classify(&Signals {
+    let classify::Verdict {
+        class,
+        rule,
+        is_requests_own,
+    } = classify::classify(&Signals {
         status,
         headers: &header.headers,
         body: &evidence.payload,
@@ -81,7 +85,7 @@ pub(super) fn read<'a>(header: &'a ResponseHeader, evidence: &Evidence, step: &S
         class,
         status: Some(status),
         retry_after: classify::hint::retry_after(&header.headers, &evidence.payload, SystemTime::now()),
-        cause: Cause::Target,
+        cause: if is_requests_own { Cause::Request } else { Cause::Target },
     };
     let signs = Signs {
         rule: Some(rule),

@@ -57,6 +57,8 @@ pub enum Cause {
     Target,
     /// A connection from the pool proved dead: says nothing about the target.
     StaleConnection,
+    /// What the request asks for: says nothing about others.
+    Request,
     /// The request's time was over, whoever had used it up.
     Deadline,
 }
