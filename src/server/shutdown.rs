@@ -196,9 +196,7 @@ impl Watch {
 
     async fn terminate(&self) {
         log::info!(requests = self.ending.in_flight.running(); "stopping: running requests are finished first");
-        if let Some(predecessor) = &self.ending.predecessor {
-            predecessor.hurry();
-        }
+        self.hurry_predecessor();
         self.stop(ShutdownSignal::GracefulTerminate);
         self.drained(async {
             sleep(LAST_BYTES).await;
@@ -215,11 +213,21 @@ impl Watch {
         self.drained(async {
             tokio::select! {
                 () = sleep(KEEP_ALIVE) => {}
-                () = successor.in_a_hurry() => sleep(LAST_BYTES).await,
+                () = successor.in_a_hurry() => {
+                    self.hurry_predecessor();
+                    sleep(LAST_BYTES).await;
+                }
             }
             self.ending.parting.close_idle();
         })
         .await;
+    }
+
+    /// It may have one itself, which it tells in turn.
+    fn hurry_predecessor(&self) {
+        if let Some(predecessor) = &self.ending.predecessor {
+            predecessor.hurry();
+        }
     }
 
     fn stop(&self, how: ShutdownSignal) {

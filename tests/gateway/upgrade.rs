@@ -312,6 +312,24 @@ async fn the_new_process_stops_after_the_old_one() {
 }
 
 #[tokio::test]
+async fn a_stop_hurries_every_process_before_it() {
+    let upstream = Upstream::always(Answer::json(200, completion("well"))).await;
+    let mut gateway = Gateway::start(chain(&[upstream.url()])).await;
+    gateway.signal("USR2");
+    let first = Successor::of(&gateway).await;
+    assert!(first.signal("USR2"));
+    let upgraded_again = |line: &serde_json::Value| upgraded(line).is_some_and(|pid| pid != first.0);
+    let second = gateway.log.line("the second upgrade", upgraded_again).await;
+    let second = Successor(upgraded(&second).unwrap());
+    // Both would wait a minute for idle connections.
+    assert!(gateway.exited().is_none() && first.runs());
+    assert!(second.signal("TERM"));
+    assert_eq!(gateway.end().await.code(), Some(0), "{}", gateway.log.text());
+    first.end().await;
+    second.end().await;
+}
+
+#[tokio::test]
 async fn a_process_that_handles_no_upgrades_is_left_alone() {
     let mut other = Command::new("sleep").arg("60").spawn().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_switchback"))
