@@ -58,7 +58,7 @@ impl Heart {
 }
 
 impl Vein {
-    /// Returns when the service has answered a request.
+    /// Returns when the service has answered a request, wholly.
     async fn beat(&self) -> io::Result<()> {
         let (near, far) = UnixStream::pair()?;
         near.set_nonblocking(true)?;
@@ -68,10 +68,12 @@ impl Vein {
         near.write_all(Pulse::REQUEST.as_bytes()).await?;
         let mut begin = [0; ANSWER.len()];
         near.read_exact(&mut begin).await?;
-        match begin == ANSWER {
-            true => Ok(()),
-            false => Err(io::ErrorKind::InvalidData.into()),
+        if begin != ANSWER {
+            return Err(io::ErrorKind::InvalidData.into());
         }
+        // To its end: a client that leaves within its answer is an error, and errors are logged.
+        tokio::io::copy(&mut near, &mut tokio::io::sink()).await?;
+        Ok(())
     }
 }
 
