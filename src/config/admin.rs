@@ -43,8 +43,17 @@ pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken
 pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admin> {
     let bytes = file::read(file, load::FILE_BYTES_MAX);
     let trail = Trail::of(file, &bytes);
-    let source = Source::new(file.to_path_buf(), String::from_utf8(bytes.ok()?).ok()?);
-    let root = document::parse(&source).ok()?;
+    let text = String::from_utf8(bytes.ok()?).ok()?;
+    let alone = section(&text).to_owned();
+    let whole = Source::new(file.to_path_buf(), text);
+    let (source, root) = match document::parse(&whole) {
+        Ok(root) => (whole, root),
+        Err(_) => {
+            let source = Source::new(file.to_path_buf(), alone);
+            let root = document::parse(&source).ok()?;
+            (source, root)
+        }
+    };
     let Value::Mapping(entries) = &root.value else {
         return None;
     };
@@ -54,6 +63,23 @@ pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admi
         keys: KeyPolicy::Required,
     };
     admin(&mut Reader::new(source, trail, &options), Some((node, key.place)), &[])
+}
+
+/// The line that begins with `admin:`, and those that are indented below it: what a file that is no YAML as a whole says of it.
+fn section(text: &str) -> &str {
+    let Some(begin) = text
+        .match_indices("admin:")
+        .map(|(at, _)| at)
+        .find(|&at| at == 0 || text[..at].ends_with('\n'))
+    else {
+        return "";
+    };
+    let section = &text[begin..];
+    let end = section
+        .match_indices('\n')
+        .map(|(at, _)| at + 1)
+        .find(|&at| !section[at..].starts_with([' ', '\t', '\r', '\n']));
+    &section[..end.unwrap_or(section.len())]
 }
 
 fn plain(reader: &mut Reader<'_>, node: &Node) -> Option<Admin> {
@@ -111,6 +137,21 @@ fn host(text: &str) -> Result<String, Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_section_of_a_file_that_is_no_yaml() {
+        for (text, expected) in [
+            ("admin: a:1\nlisten: [\n", "admin: a:1\n"),
+            (
+                "listen: [\nadmin:\n  address: a:1\n\n  open: true\nroutes: {",
+                "admin:\n  address: a:1\n\n  open: true\n",
+            ),
+            ("x: {\nadmin: a:1", "admin: a:1"),
+            ("x:\n  admin: a:1\n# admin: b:2\n", ""),
+        ] {
+            assert_eq!(section(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn hosts() {

@@ -17,6 +17,8 @@ use crate::upstream::{Standing, Upstream};
 
 /// How many names an "unknown model" error suggests.
 const SUGGESTIONS_MAX: usize = 3;
+/// Of one upstream; whoever asks names a few and counts the rest.
+const ASKED_MAX: usize = 20;
 
 #[derive(Debug)]
 pub struct RouteTable {
@@ -167,7 +169,7 @@ impl RouteTable {
     }
 
     /// Who is skipped at the moment, each once, in the order of the file: an upstream, or a target of one that is used.
-    /// Models that only clients name are not looked at.
+    /// Then the models, at most [`ASKED_MAX`] an upstream, that clients have asked for by way of a glob.
     pub fn cooling(&self, now: Instant) -> Vec<Arc<str>> {
         let mut cooling: Vec<Arc<str>> = Vec::new();
         for route in &self.routes {
@@ -188,6 +190,16 @@ impl RouteTable {
                 if !cooling.contains(&name) {
                     cooling.push(name);
                 }
+            }
+        }
+        for upstream in &self.upstreams {
+            if !upstream.registry.own().standing(now).is_skipped() {
+                let models = upstream.registry.resting(ASKED_MAX, now);
+                cooling.extend(
+                    models
+                        .iter()
+                        .map(|(model, _)| Arc::from(format!("{}/{model}", upstream.name))),
+                );
             }
         }
         cooling

@@ -76,6 +76,24 @@ async fn the_status_names_who_cools_down() {
 }
 
 #[tokio::test]
+async fn the_status_names_models_behind_a_glob_too() {
+    let manager = Manager::new();
+    let slow = Upstream::always(Answer::json(404, error("no such model", "", Some("model_not_found")))).await;
+    let well = Upstream::always(Answer::json(200, completion("well"))).await;
+    let yaml = chain(&[slow.url(), well.url()]).replace("  m:", "  \"m*\":");
+    let gateway = setup(yaml, &manager).start().await;
+    assert_eq!(gateway.post(CHAT, chat("m-1")).await.status(), 200);
+    soon("the cooldown in the status", async {
+        while !manager
+            .hears("STATUS=1 route")
+            .await
+            .contains("; cooling down: a/m-1\n")
+        {}
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_watchdog_is_fed_by_requests_that_leave_no_trace() {
     let manager = Manager::new();
     let gateway = setup(chain(&["http://127.0.0.1:9"]), &manager)

@@ -64,6 +64,28 @@ async fn a_table_of_how_things_stand() {
 }
 
 #[tokio::test]
+async fn a_model_behind_a_glob_that_cools_down_is_named() {
+    let bad = Upstream::always(Answer::json(429, error("slow down", "", Some("rate_limit_exceeded")))).await;
+    let good = Upstream::always(well()).await;
+    let yaml = format!(
+        "upstreams:\n  a: {{ url: {}/v1 }}\n  b: {{ url: {}/v1 }}\nroutes: {{ \"gpt-*\": [a, b] }}\n\
+         policy: {{ retry: {{ same_target: 0 }}, cooldown: {{ after: 1, base: 60s, max: 60s }} }}",
+        bad.url(),
+        good.url()
+    );
+    let watched = Watched::start(yaml).await;
+    until_ready(&watched).await;
+    assert_eq!(watched.gateway.post(CHAT, chat("gpt-x")).await.status(), 200);
+    let (_, text) = told(&watched, &[]).await;
+    let line = text.lines().find(|line| line.starts_with("  gpt-x "));
+    let line = line.unwrap_or_else(|| panic!("gpt-x in\n{text}"));
+    assert!(
+        line.contains("○ cooling down") && line.contains("s: rate_limited"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_route_without_a_target_to_use_is_a_failure() {
     let broke = Upstream::always(Answer::json(402, "{}")).await;
     let watched = Watched::start(chain(&[broke.url()])).await;
@@ -110,6 +132,9 @@ async fn the_configuration_says_where_even_while_it_is_broken() {
         format!("routes: {{ m: [nobody] }}\nadmin: \"{address}\"\nupstreams: 7\n"),
     )
     .unwrap();
+    assert_eq!(ask().await.unwrap().status.code(), Some(0));
+    // Half a file, which is no YAML at all.
+    std::fs::write(&file, format!("admin: \"{address}\"\nupstreams:\n  a: {{ url: http\n")).unwrap();
     assert_eq!(ask().await.unwrap().status.code(), Some(0));
     std::fs::write(&file, "routes: { m: [a] }\n").unwrap();
     let output = ask().await.unwrap();

@@ -106,6 +106,10 @@ impl View {
                     .as_ref()
                     .map_or(Cell::new("not watched", Tint::Quiet), credit),
             ]);
+            for resting in &upstream.resting_models {
+                let model = Cell::new(format!("  {}", resting.model), Tint::Plain);
+                table.row(vec![model, standing(&resting.state, "ready", Tint::Quiet)]);
+            }
         }
         table.text(self.colour)
     }
