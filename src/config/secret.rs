@@ -12,6 +12,8 @@ use super::source::Place;
 use super::{Key, Secret, keys};
 
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
+/// The packaged unit hands over `/etc/switchback/keys/NAME` under this and `NAME`.
+const PACKAGED: &str = "keys_";
 const HELP: &str = "write `${VAR}`, `{ env: VAR }`, `{ file: PATH }`, `{ credential: NAME }`, `passthrough` or `none`";
 
 /// Written in place of a key, they mean something else.
@@ -162,13 +164,29 @@ fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, D
             "can't read the credential {}: `$CREDENTIALS_DIRECTORY` is not set",
             quote(text.written)
         );
-        let help = format!(
-            "systemd sets it for a service that says `LoadCredential={}:PATH`",
-            text.written
-        );
+        let help = match text.value.starts_with(PACKAGED) {
+            true => "systemd sets it for the service. By hand: `systemd-run --wait --pipe -p DynamicUser=yes -p \
+                 LoadCredential=keys:/etc/switchback/keys switchback check --config FILE`"
+                .to_owned(),
+            false => format!(
+                "systemd sets it for a service that says `LoadCredential={}:PATH`",
+                text.written
+            ),
+        };
         return Err(Diagnostic::error("unreadable-file", text.place, message).help(help));
     };
-    from_file(reader, text, &Path::new(&directory).join(&text.value))
+    let path = Path::new(&directory).join(&text.value);
+    let is_there = path.exists();
+    from_file(reader, text, &path).map_err(|fault| match text.value.strip_prefix(PACKAGED) {
+        _ if is_there => fault,
+        Some(name) => fault.help(format!(
+            "write the key to /etc/switchback/keys/{name}, then restart: systemd hands over what is there at the start"
+        )),
+        None => fault.help(format!(
+            "`LoadCredential={}:PATH` in the unit hands it over at the next start",
+            text.written
+        )),
+    })
 }
 
 /// Drops the trailing newline and checks that a header can carry the rest.

@@ -263,6 +263,17 @@ class ReloadTest(ServiceTest):
         self.assertEqual((self.main_pid(), BOX.show(SERVICE, "ActiveState")), (pid, "active"))
 
 
+    def test_a_reload_says_what_became_of_a_new_key(self):
+        self.start()
+        self.addCleanup(BOX.run, "rm", "/etc/switchback/keys/added")
+        BOX.write("/etc/switchback/keys/added", "another-key\n", 0o600)
+        added = "  added: { url: http://127.0.0.1:9/v1, key: { credential: keys_added } }\nroutes:\n  added: [added]\n"
+        BOX.write(CONFIG, yaml().replace("routes:\n", added))
+        done = BOX.run("systemctl", "reload", SERVICE, check=False)
+        taken = wait_until("an outcome", lambda: "3 routes" in self.status() and "taken" or "reload failed" in self.status() and "rejected")
+        self.assertEqual(taken, "taken" if done.returncode == 0 else "rejected", f"{done}\n{self.status()}")
+
+
 class SocketTest(ServiceTest):
     def test_a_restart_refuses_no_connection(self):
         BOX.run("systemctl", "start", SOCKET)
