@@ -82,13 +82,15 @@ impl Desk {
     }
 
     pub(super) fn status(&self, now: Instant) -> Status {
+        // Before the snapshot, which a reload puts in use before it is told of.
+        let configuration = configuration(&self.reloads.state());
         let snapshot = self.snapshot.load_full();
         let table = &snapshot.table;
         Status {
             version: status::VERSION,
             at_unix_ms: unix_ms(SystemTime::now()),
             process: self.process(now),
-            configuration: configuration(&self.reloads.state()),
+            configuration,
             upstreams: table.upstreams.iter().map(|each| upstream(each, now)).collect(),
             routes: routes(table).map(|each| route(each, &snapshot.meters, now)).collect(),
         }

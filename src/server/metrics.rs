@@ -51,16 +51,17 @@ impl Metrics {
 
     /// In Prometheus' text format, version 0.0.4 (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
+        // A reload puts its snapshot in use before it is told of: in this order no generation comes with an older snapshot's series.
+        let last = (self.last_reload)();
         let snapshot = self.snapshot.load_full();
         let exposition = Exposition::default();
         snapshot.meters.show(&exposition);
         standings(&snapshot, Instant::now(), &exposition);
-        self.show_process(&snapshot, &exposition);
+        self.show_process(&snapshot, last, &exposition);
         exposition.render()
     }
 
-    fn show_process(&self, snapshot: &Snapshot, exposition: &Exposition) {
-        let last = (self.last_reload)();
+    fn show_process(&self, snapshot: &Snapshot, last: LastReload, exposition: &Exposition) {
         exposition.set(&names::REQUESTS_IN_FLIGHT, &[], self.in_flight.running() as f64);
         exposition.set(&names::CONFIG_GENERATION, &[], last.generation as f64);
         exposition.set(&names::CONFIG_LOADED, &[], snapshot.loaded_at as f64);
