@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.schema {
-        writeln!(io::stdout().lock(), "{:#}", config::schema())?;
+        terminal::print(&format!("{:#}\n", config::schema()))?;
         return Ok(ExitCode::SUCCESS);
     }
     let named = arguments.file.as_deref().or(arguments.config.as_deref());

@@ -4,7 +4,7 @@ mod ask;
 mod table;
 mod text;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = place(arguments)?;
     if !arguments.watch {
         let document = ask::document(&place)?;
-        print(&shown(arguments, &document, terminal::colour_on_stdout()))?;
+        terminal::print(&shown(arguments, &document, terminal::colour_on_stdout()))?;
         return Ok(match document.status.is_well() {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 String::new()
             }
         };
-        print(&if redraws { redrawn(&text) } else { text })?;
+        terminal::print(&if redraws { redrawn(&text) } else { text })?;
         std::thread::park_timeout(WATCH_EVERY);
     }
 }
@@ -98,13 +98,4 @@ fn shown(arguments: &Arguments, document: &ask::Document, colour: bool) -> Strin
 /// From the upper left corner, over what was there (ECMA-48: CUP, EL, ED).
 fn redrawn(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
-}
-
-/// A reader that has gone wants no more: that is the end of it, and no error.
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        done => done,
-    }
 }

@@ -4,6 +4,7 @@
 use memchr::memmem;
 
 mod key_like;
+mod texts;
 
 /// What is kept, in characters.
 const KEPT_MAX_CHARS: usize = 200;
@@ -12,9 +13,10 @@ const READ_MAX_CHARS: usize = 400;
 /// As long a run that is in the request too is a quotation of it. Shorter ones are the words of the trade: `messages`, the
 /// name of a model or of a parameter. In bytes, so that fewer characters do where each takes several.
 const QUOTED_MIN_BYTES: usize = 24;
-/// Each quotation has one of these whole, wherever it begins.
-const STEP_BYTES: usize = QUOTED_MIN_BYTES / 2;
-/// Where the same twelve bytes are in the request more often, they are taken for a quotation.
+/// Of what somebody wrote, as short a run is a quotation; and the whole of a text, however short it is, from
+/// [`SECRET_MIN_BYTES`] on.
+const SAID_MIN_BYTES: usize = 12;
+/// Where the same few bytes are in the request more often, they are taken for a quotation.
 const PLACES_MAX: usize = 64;
 /// To search as much for each part of a message takes some milliseconds. Of what is said about a larger request nothing is
 /// kept.
@@ -39,10 +41,11 @@ pub fn clean<'a>(message: &str, secrets: impl Iterator<Item = &'a str>, request:
         hidden[key].fill(true);
     }
     if request.len() <= REQUEST_MAX_BYTES {
-        hide_quotations(message.as_bytes(), request, &mut hidden);
+        hide_quotations(message.as_bytes(), request, QUOTED_MIN_BYTES, &mut hidden);
         if memchr::memchr(b'\\', request).is_some() {
-            hide_quotations(message.as_bytes(), &unescaped(request), &mut hidden);
+            hide_quotations(message.as_bytes(), &unescaped(request), QUOTED_MIN_BYTES, &mut hidden);
         }
+        hide_texts(message, &texts::of(request), &mut hidden);
     }
     let shown = on_one_line(message, &hidden);
     (!shown.is_empty()).then_some(shown)
@@ -59,20 +62,34 @@ fn beginning(message: &str) -> &str {
     }
 }
 
-/// Marks what `message` has in common with `request`.
-fn hide_quotations(message: &[u8], request: &[u8], hidden: &mut [bool]) {
-    for (index, window) in message.chunks_exact(STEP_BYTES).enumerate() {
-        let start = index * STEP_BYTES;
+/// Marks what `message` has of `texts`.
+fn hide_texts(message: &str, texts: &[String], hidden: &mut [bool]) {
+    // No message has a NUL, so no quotation spans two texts.
+    hide_quotations(message.as_bytes(), texts.join("\0").as_bytes(), SAID_MIN_BYTES, hidden);
+    let short = texts.iter().map(|text| text.trim());
+    for text in short.filter(|text| (SECRET_MIN_BYTES..SAID_MIN_BYTES).contains(&text.len())) {
+        for (at, _) in message.match_indices(text) {
+            hidden[at..at + text.len()].fill(true);
+        }
+    }
+}
+
+/// Marks what `message` has in common with `request`, in runs of `min_bytes` and more.
+fn hide_quotations(message: &[u8], request: &[u8], min_bytes: usize, hidden: &mut [bool]) {
+    // Each quotation has one of these whole, wherever it begins.
+    let step_bytes = min_bytes / 2;
+    for (index, window) in message.chunks_exact(step_bytes).enumerate() {
+        let start = index * step_bytes;
         for (place, at) in memmem::find_iter(request, window).enumerate() {
             if place == PLACES_MAX {
-                hidden[start..start + STEP_BYTES].fill(true);
+                hidden[start..start + step_bytes].fill(true);
                 break;
             }
             let before = std::iter::zip(message[..start].iter().rev(), request[..at].iter().rev());
             let from = start - before.take_while(|(a, b)| a == b).count();
             let after = std::iter::zip(&message[start..], &request[at..]);
             let to = start + after.take_while(|(a, b)| a == b).count();
-            if to - from >= QUOTED_MIN_BYTES {
+            if to - from >= min_bytes {
                 hidden[from..to].fill(true);
             }
         }

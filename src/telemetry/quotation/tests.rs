@@ -128,3 +128,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_short_prompt_is_gone_too_and_the_words_of_the_trade_stay() {
+    let request = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"PROMPTSECRET wombats"},{"role":"user","content":"hello"}],
+        "max_completion_tokens":5}"#;
+    for (message, expected) in [
+        (
+            "Internal error while handling: PROMPTSECRET wombats",
+            "Internal error while handling: …",
+        ),
+        ("flagged: 'PROMPTSECRET'", "flagged: '…'"),
+        ("no answer to hello.", "no answer to …."),
+        (
+            "Unsupported parameter: 'max_completion_tokens' with gpt-4o-mini",
+            "Unsupported parameter: 'max_completion_tokens' with gpt-4o-mini",
+        ),
+    ] {
+        assert_eq!(about(message, request), expected);
+    }
+}
