@@ -7,6 +7,7 @@
 mod chat;
 mod messages;
 mod request;
+mod so_far;
 mod transcript;
 mod whole_events;
 

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::transcript::SoFar;
+use super::so_far::SoFar;
 use crate::protocol::event::{FRAME, is_something};
 
 /// What all chunks of an answer have in common.

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::transcript::SoFar;
+use super::so_far::SoFar;
 use crate::protocol::event::is_something;
 
 /// What counts as input: read anew, read from a cache, written to one.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::chat::Chat;
 use super::messages::Messages;
+use super::so_far::SoFar;
 use super::whole_events::WholeEvents;
 use crate::protocol::StreamKind;
 use crate::protocol::event::is_failure;
@@ -25,50 +26,6 @@ enum Dialect {
     Messages(Messages),
 }
 
-/// The answer so far, as far as it matters to whoever goes on with it.
-#[derive(Debug, Default)]
-pub(super) struct SoFar {
-    pub text: String,
-    /// Pieces of text that came: about one a token, where nobody has told better.
-    pub pieces: u64,
-    /// White space at the end of `text` that the next upstream is not told of, and so may say again.
-    pub untold: String,
-    /// Something came that can't be continued, or nothing is left to say.
-    is_final: bool,
-    max_bytes: usize,
-}
-
-impl SoFar {
-    pub(super) fn push(&mut self, piece: &str) {
-        if piece.is_empty() || self.is_final {
-            return;
-        }
-        self.pieces += 1;
-        self.text.push_str(piece);
-        if self.text.len() > self.max_bytes {
-            self.close();
-        }
-    }
-
-    /// The answer can't be continued from here on.
-    pub(super) fn close(&mut self) {
-        self.is_final = true;
-        self.text = String::new();
-    }
-
-    /// `piece` of a continuation without the white space that the client has already.
-    pub(super) fn unsaid<'a>(&mut self, piece: &'a str) -> &'a str {
-        let same = piece.chars().zip(self.untold.chars()).take_while(|(a, b)| a == b);
-        let bytes = same.map(|(c, _)| c.len_utf8()).sum();
-        // Once something else was said, the rest will not come.
-        self.untold = match piece.len() > bytes {
-            true => String::new(),
-            false => self.untold.split_off(bytes),
-        };
-        &piece[bytes..]
-    }
-}
-
 impl Transcript {
     /// `None`: streams of this kind are never resumed. At most `max_bytes` of text are remembered.
     pub fn new(kind: StreamKind, max_bytes: usize) -> Option<Self> {
@@ -79,10 +36,7 @@ impl Transcript {
         };
         Some(Self {
             dialect,
-            so_far: SoFar {
-                max_bytes,
-                ..SoFar::default()
-            },
+            so_far: SoFar::new(max_bytes),
             events: WholeEvents::default(),
             is_continued: false,
         })
@@ -115,16 +69,16 @@ impl Transcript {
 
     /// Whether the client has whole events only.
     pub fn holds_back(&self) -> bool {
-        self.is_continued || !self.so_far.is_final
+        self.is_continued || !self.so_far.is_final()
     }
 
     pub fn can_resume(&self) -> bool {
-        !self.so_far.is_final
+        !self.so_far.is_final()
     }
 
     /// What has been said, for the next upstream to go on with. Several refuse a text that ends in white space.
     pub fn text(&self) -> &str {
-        self.so_far.text.trim_end()
+        self.so_far.told()
     }
 
     /// About how many tokens that was.
@@ -136,8 +90,7 @@ impl Transcript {
     pub fn go_on(&mut self) {
         self.is_continued = true;
         self.events = WholeEvents::default();
-        let told = self.so_far.text.trim_end().len();
-        self.so_far.untold = self.so_far.text[told..].to_owned();
+        self.so_far.tell();
         match &mut self.dialect {
             Dialect::Chat(chat) => chat.go_on(&self.so_far),
             Dialect::Messages(messages) => messages.go_on(&self.so_far),

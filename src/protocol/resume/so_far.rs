@@ -1,0 +1,66 @@
+//! An answer so far, as far as it matters to whoever goes on with it.
+
+#[derive(Debug, Default)]
+pub(super) struct SoFar {
+    text: String,
+    /// Pieces of text that came: about one a token, where nobody has told better.
+    pub pieces: u64,
+    /// White space at the end of `text` that the last upstream was not told of, and so may say again.
+    untold: String,
+    /// Something came that can't be continued, or nothing is left to say.
+    is_final: bool,
+    max_bytes: usize,
+}
+
+impl SoFar {
+    /// At most `max_bytes` of text are remembered.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// What the next upstream is told. Several refuse a text that ends in white space.
+    pub(super) fn told(&self) -> &str {
+        self.text.trim_end()
+    }
+
+    /// It was told.
+    pub(super) fn tell(&mut self) {
+        self.untold = self.text[self.told().len()..].to_owned();
+    }
+
+    pub(super) fn is_final(&self) -> bool {
+        self.is_final
+    }
+
+    pub(super) fn push(&mut self, piece: &str) {
+        if piece.is_empty() || self.is_final {
+            return;
+        }
+        self.pieces += 1;
+        self.text.push_str(piece);
+        if self.text.len() > self.max_bytes {
+            self.close();
+        }
+    }
+
+    /// The answer can't be continued from here on.
+    pub(super) fn close(&mut self) {
+        self.is_final = true;
+        self.text = String::new();
+    }
+
+    /// `piece` of a continuation without the white space that the client has already.
+    pub(super) fn unsaid<'a>(&mut self, piece: &'a str) -> &'a str {
+        let same = piece.chars().zip(self.untold.chars()).take_while(|(a, b)| a == b);
+        let bytes = same.map(|(c, _)| c.len_utf8()).sum();
+        // Once something else was said, the rest will not come.
+        self.untold = match piece.len() > bytes {
+            true => String::new(),
+            false => self.untold.split_off(bytes),
+        };
+        &piece[bytes..]
+    }
+}
