@@ -185,6 +185,8 @@ pub struct Target {
     pub usable: bool,
     /// Of the target alone; its upstream's is there.
     pub state: State,
+    /// Behind a glob each model stands alone: so many of the upstream's are not used now. At most 20 are counted.
+    pub resting_models: usize,
     /// The last 1, 15 and 60 minutes.
     pub windows: Vec<Window>,
     /// For charts: the minutes of the last hour that saw an attempt, oldest first.

@@ -262,6 +262,11 @@ impl Target {
         health.map_or(Standing::Closed, |health| health.standing(now))
     }
 
+    /// Whether only requests name its models, so that each stands alone.
+    pub fn is_for_any_model(&self) -> bool {
+        self.health.is_none()
+    }
+
     /// The health of the model that this target is asked for.
     pub(super) fn health_of(&self, model: &str, now: Instant) -> Arc<SharedHealth> {
         match &self.health {

@@ -218,6 +218,10 @@ fn target(target: &Target, history: &History, now: Instant) -> status::Target {
         weight: None,
         usable: !own.is_skipped() && !target.upstream.registry.own().standing(now).is_skipped(),
         state: state(own, now),
+        resting_models: match target.is_for_any_model() {
+            true => target.upstream.registry.resting(RESTING_MODELS_MAX, now).len(),
+            false => 0,
+        },
         windows: WINDOWS
             .iter()
             .map(|&minutes| window(minutes, &history.window(now, minutes as usize)))

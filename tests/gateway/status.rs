@@ -137,6 +137,7 @@ async fn models_behind_a_glob_are_told_at_their_upstream() {
     let watched = Watched::start(yaml).await;
     watched.gateway.post(CHAT, chat("mistyped")).await;
     let status = watched.status().await;
+    assert_eq!(status["routes"][0]["targets"][0]["resting_models"], 1);
     let resting = &status["upstreams"][0]["resting_models"][0];
     assert_eq!(
         (&resting["model"], &resting["state"]["class"]),

@@ -117,7 +117,8 @@ function stateOf(target, upstreams, used) {
   const kind = target.state.standing === "closed" ? (used ? "used" : "ready") : target.state.standing;
   const own = target.usable || target.state.standing !== "closed" ? badge(target.state, kind) : null;
   const others = upstream && upstream.state.standing !== "closed" ? h("span", { class: "of-upstream" }, badge(upstream.state, upstream.state.standing), h("span", { class: "quiet" }, " (upstream)")) : null;
-  return [own, others];
+  const models = target.resting_models === 0 ? null : h("span", { class: "warn" }, ` ${count(target.resting_models, "model")} cooling down`);
+  return [own, models, others];
 }
 
 // The three cells of what was measured.
