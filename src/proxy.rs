@@ -109,6 +109,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         if end_of_stream {
+            ctx.delivered = true;
             // Before the client knows, whose next request may then come.
             health::ended(ctx, true);
         }

@@ -42,6 +42,8 @@ pub struct RequestContext {
     /// Every target failed.
     pub exhausted: bool,
     pub client_gone: bool,
+    /// The end of an upstream's answer was handed out.
+    pub delivered: bool,
     /// The attempt whose answer the client gets, until that has ended.
     serving: Option<Serving>,
     /// Of a request that is relayed as it comes, until its answer has ended.
@@ -163,6 +165,7 @@ impl RequestContext {
             served_by: None,
             exhausted: false,
             client_gone: false,
+            delivered: false,
             serving: None,
             relay_slot: None,
             resuming: None,

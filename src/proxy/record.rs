@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pingora_core::Error;
+use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
 
 use super::context::{RequestContext, RequestId, Stage};
@@ -109,9 +109,16 @@ pub(super) fn access(session: &Session, outcome: Outcome, ctx: &RequestContext) 
     .emit();
 }
 
+/// The client's side of the connection was found closed; nothing failed to be written.
+fn is_closed(error: &Error) -> bool {
+    is_client_gone(error) && matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError)
+}
+
 /// How the request ended.
 pub(super) fn outcome(session: &Session, error: Option<&Error>, ctx: &RequestContext) -> Outcome {
     let upstream_broke = error.and_then(Failure::of).is_some();
+    // A client that closes as soon as it has everything has not left early.
+    let error = error.filter(|error| !(ctx.delivered && is_closed(error)));
     match (&ctx.stage, error) {
         (_, Some(error)) if ctx.client_gone || (is_client_gone(error) && !upstream_broke) => Outcome::ClientGone,
         (Stage::Committed, Some(_)) => Outcome::Broken,
