@@ -17,8 +17,18 @@ use crate::telemetry::metrics::{Request, Served};
 use crate::telemetry::quotation;
 use crate::transport::{Failure, Timings};
 
-/// What is kept of a provider's words about the request with this `body`.
-pub(super) fn message(snapshot: &Snapshot, body: &Replay, payload: &[u8]) -> Option<String> {
+/// Bodies up to this are searched for each failure.
+const SEARCHED_ALWAYS_MAX_BYTES: usize = 16 * 1024;
+const LARGE_SEARCH_EVERY_MS: u64 = 1000;
+
+/// What is kept of a provider's words about the request with this `body`, which the target of `step` has refused. To
+/// search a large body takes milliseconds, and the next attempt waits: that is done once in a while.
+pub(super) fn message(snapshot: &Snapshot, step: &Step, body: &Replay, payload: &[u8]) -> Option<String> {
+    let is_large = body.plain().len() > SEARCHED_ALWAYS_MAX_BYTES;
+    let history = &snapshot.meters.of_target(&step.target).history;
+    if is_large && history.has_message_since(unix_ms().saturating_sub(LARGE_SEARCH_EVERY_MS)) {
+        return None;
+    }
     let said = classify::message::message(payload)?;
     let secrets = snapshot.table.upstreams.iter().flat_map(|upstream| upstream.secrets());
     quotation::clean(&said, secrets, body.plain())
@@ -133,13 +143,17 @@ pub(super) fn request(session: &Session, outcome: access::Outcome, ctx: &Request
 
 /// Of a failure that has just been judged.
 fn note(id: &RequestId, class: Class) -> FailureNote {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     FailureNote {
-        unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+        unix_ms: unix_ms(),
         class: class.name(),
         status: None,
         message: None,
         request_id: id.as_str().to_owned(),
         upstream_request_id: None,
     }
+}
+
+fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }

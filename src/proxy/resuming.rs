@@ -351,7 +351,7 @@ impl Resume for Resuming {
         let step = self.state().running.as_ref().map(|running| running.step.clone());
         if let Some(step) = step {
             let (outcome, mut signs) = verdict::read(header, evidence, &step);
-            signs.message = measure::message(&self.snapshot, &self.body, &evidence.payload);
+            signs.message = measure::message(&self.snapshot, &step, &self.body, &evidence.payload);
             self.settle(&outcome, &signs);
         }
     }

@@ -46,7 +46,7 @@ pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -
 fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut RequestContext) -> Result<()> {
     let (outcome, mut signs) = read(header, evidence, step);
     if let Some(chain) = ctx.stage.chain() {
-        signs.message = measure::message(&ctx.snapshot, &chain.body, &evidence.payload);
+        signs.message = measure::message(&ctx.snapshot, step, &chain.body, &evidence.payload);
     }
     let next = settle(ctx, &outcome, &signs);
     let Stage::Trying(chain) = &mut ctx.stage else {

@@ -156,6 +156,13 @@ impl History {
         self.lock().failures.iter().rev().cloned().collect()
     }
 
+    /// Whether one of them is not older than `unix_ms` and has a message.
+    pub fn has_message_since(&self, unix_ms: u64) -> bool {
+        let records = self.lock();
+        let mut notes = records.failures.iter();
+        notes.any(|note| note.unix_ms >= unix_ms && note.message.is_some())
+    }
+
     fn minute(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.epoch).as_secs() / 60
     }

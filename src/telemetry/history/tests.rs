@@ -93,8 +93,15 @@ fn the_last_failures_are_kept_newest_first() {
             upstream_request_id: None,
         });
     }
+    assert!(!history.has_message_since(0), "none of them has one");
     let kept: Vec<u64> = history.last_failures().iter().map(|note| note.unix_ms).collect();
     assert_eq!(kept, (15..25).rev().collect::<Vec<_>>());
+    history.note(FailureNote {
+        message: Some("why".to_owned()),
+        unix_ms: 30,
+        ..history.last_failures().remove(0)
+    });
+    assert!(history.has_message_since(30) && !history.has_message_since(31));
 }
 
 #[test]
