@@ -1,4 +1,4 @@
-//! Scan and splice on any bytes: `cargo +nightly fuzz run body` (needs `cargo install cargo-fuzz`).
+//! Scan and splice on any bytes, against `serde_json`.
 #![no_main]
 
 use bytes::Bytes;
@@ -22,12 +22,21 @@ fuzz_target!(|input: &[u8]| {
     };
     let facts = scanned.expect("it has a model");
     let body = Bytes::copy_from_slice(input);
-    let sent: Vec<u8> = segments(&body, &facts, Some(OTHER)).iter().flat_map(|piece| piece.to_vec()).collect();
+    let sent: Vec<u8> = segments(&body, &facts, Some(OTHER))
+        .iter()
+        .flat_map(|piece| piece.to_vec())
+        .collect();
     let again = scan(&sent);
-    assert!(model.name == OTHER || again.is_err(), "a control character is in the name");
+    assert!(
+        model.name == OTHER || again.is_err(),
+        "a control character is in the name"
+    );
     if let Ok(mut tree) = serde_json::from_slice::<Map<String, Value>>(input) {
         tree.insert("model".to_owned(), Value::from(OTHER));
-        assert_eq!(serde_json::from_slice::<Map<String, Value>>(&sent).expect("still JSON"), tree);
+        assert_eq!(
+            serde_json::from_slice::<Map<String, Value>>(&sent).expect("still JSON"),
+            tree
+        );
     }
     assert_eq!(sent[..model.span.start], input[..model.span.start]);
     assert!(sent.ends_with(&input[model.span.end..]));

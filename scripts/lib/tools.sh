@@ -2,6 +2,7 @@
 
 # command → Debian packages. The packages are in Debian 12 itself; no other source is added.
 declare -A PACKAGE_OF=(
+    [c++]=g++
     [cc]="gcc libc6-dev" # The headers are only recommended by gcc.
     [python3]=python3
     [npm]=npm

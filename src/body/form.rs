@@ -37,6 +37,8 @@ pub enum FormError {
     TooManyParts,
     #[error("the form's `model` is given twice: at byte {first} and at byte {second}; send it once")]
     ModelTwice { first: usize, second: usize },
+    #[error("the form's `model` has no content (byte {offset})")]
+    ModelEmpty { offset: usize },
     #[error("the form's `model` is not valid UTF-8 (byte {offset})")]
     ModelNotUtf8 { offset: usize },
     #[error("the form's `model` holds a control character (byte {offset})")]
@@ -90,6 +92,8 @@ pub fn scan_form(body: &[u8], boundary: &[u8]) -> Result<Facts, FormError> {
         let (end, next) = delimiters.next(content - CRLF.len())?;
         let value = content..end.max(content);
         match field.as_deref() {
+            // It shares its line's end with the delimiter, so there is no place for another name.
+            Some(b"model") if end < content => return Err(FormError::ModelEmpty { offset: content }),
             Some(b"model") => {
                 let model = decode_model(value.start, &body[value.clone()])?;
                 if let Some(first) = &facts.model {
