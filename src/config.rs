@@ -339,7 +339,10 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// Of the text of one stream that may be resumed.
     pub max_held_bytes: usize,
+    /// Bounds receiving the whole request, its header included.
     pub client_timeout: Duration,
+    /// Bounds how long a client may take nothing of its answer.
+    pub send_timeout: Duration,
     pub drain: Duration,
     /// An index into [`Config::upstreams`].
     pub passthrough: Option<usize>,

@@ -48,6 +48,7 @@ impl Default for Server {
             max_body_bytes: 32 << 20,
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(300),
             drain: Duration::from_secs(600),
             passthrough: None,
             attempt_header: true,
@@ -88,6 +89,10 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
     if let Some(node) = fields.get("client_timeout") {
         let time = reader.value(node, "`client_timeout`", quantity::duration);
         server.client_timeout = time.unwrap_or(server.client_timeout);
+    }
+    if let Some(node) = fields.get("send_timeout") {
+        let time = reader.value(node, "`send_timeout`", quantity::duration);
+        server.send_timeout = time.unwrap_or(server.send_timeout);
     }
     if let Some(node) = fields.get("drain") {
         server.drain = reader

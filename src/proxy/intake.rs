@@ -26,7 +26,7 @@ const HEADERS_MAX_BYTES: usize = 32 * 1024;
 /// Answers the request (`Ok(true)`) or leaves it planned in the context (`Ok(false)`).
 pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
     session.set_read_timeout(Some(ctx.snapshot.client_timeout));
-    session.set_write_timeout(Some(ctx.snapshot.client_timeout));
+    session.set_write_timeout(Some(ctx.snapshot.send_timeout));
     // A client's next request may come before Pingora is quite done with this one; it is not a fault.
     session.set_pipelining_enabled(true);
     let endpoint = endpoint(session.req_header().uri.path()).to_owned();

@@ -23,6 +23,8 @@ pub struct Snapshot {
     /// Of the text of one stream that may be resumed.
     pub max_held_bytes: usize,
     pub client_timeout: Duration,
+    /// How long a client may take nothing of its answer.
+    pub send_timeout: Duration,
     pub attempt_header: bool,
     /// Unix seconds at which the configuration was loaded: `created` in model lists.
     pub loaded_at: u64,
@@ -45,6 +47,7 @@ impl Snapshot {
             max_body_bytes: config.server.max_body_bytes,
             max_held_bytes: config.server.max_held_bytes,
             client_timeout: config.server.client_timeout,
+            send_timeout: config.server.send_timeout,
             attempt_header: config.server.attempt_header,
             loaded_at,
             meters: Meters::compile(&table, previous.map(|previous| &previous.meters), Instant::now()),

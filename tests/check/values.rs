@@ -62,6 +62,7 @@ fn the_shortest_file_has_every_default() {
     assert_eq!(config.server.max_body_bytes, 32 << 20);
     assert_eq!(config.server.max_held_bytes, 1 << 20);
     assert_eq!(config.server.client_timeout, Duration::from_secs(60));
+    assert_eq!(config.server.send_timeout, Duration::from_secs(300));
     assert_eq!(config.server.drain, Duration::from_secs(600));
     assert!(config.server.threads.is_none() && config.server.passthrough.is_none() && config.server.attempt_header);
     assert!(config.server.watch);
@@ -200,7 +201,7 @@ policy:
   timeouts: { deadline: 1h }
   retry: { same_target: 0, max_wait: 10s }
   exhausted: first
-server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, drain: 1m, passthrough: a, attempt_header: false }
+server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, send_timeout: 7s, drain: 1m, passthrough: a, attempt_header: false }
 log: { level: debug, format: json }
 ";
     let check = Check::of(yaml)

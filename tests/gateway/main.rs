@@ -36,6 +36,7 @@ mod reload_secrets;
 mod resume;
 mod retries;
 mod routing;
+mod slow_clients;
 mod soak;
 mod status;
 mod status_command;

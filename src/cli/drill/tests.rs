@@ -85,6 +85,7 @@ fn config(routes: Vec<Route>) -> Config {
             max_body_bytes: 1 << 20,
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(300),
             drain: Duration::from_secs(1),
             passthrough: None,
             attempt_header: true,
