@@ -53,7 +53,7 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Run(arguments) => run::run(&arguments),
+            Self::Run(arguments) => Ok(run::run(&arguments)),
             Self::Check(arguments) => check::run(&arguments),
             Self::Classify(arguments) => classify::run(&arguments),
             Self::Explain(arguments) => explain::run(&arguments),
@@ -106,26 +106,32 @@ struct Loaded {
 
 /// Finds and reads the configuration and reports its faults on standard error. `None`: it has errors.
 fn load(named: Option<&Path>, keys: KeyPolicy) -> anyhow::Result<Option<Loaded>> {
+    let (faults, loaded) = read(named, keys);
+    io::stderr().lock().write_all(faults.as_bytes())?;
+    Ok(loaded)
+}
+
+/// Finds and reads the configuration: its faults as text, and what it says if none of them is an error.
+fn read(named: Option<&Path>, keys: KeyPolicy) -> (String, Option<Loaded>) {
     let (file, found) = config::find(named, &environment);
     let options = LoadOptions {
         env: &environment,
         keys,
     };
     let loaded = config::load(&file, &options);
-    io::stderr()
-        .lock()
-        .write_all(loaded.render(terminal::colour_on_stderr()).as_bytes())?;
+    let faults = loaded.render(terminal::colour_on_stderr());
     let config::Loaded {
         config,
         diagnostics,
         read,
         ..
     } = loaded;
-    Ok(config.map(|config| Loaded {
+    let loaded = config.map(|config| Loaded {
         file,
         found,
         config,
         diagnostics,
         read,
-    }))
+    });
+    (faults, loaded)
 }

@@ -173,6 +173,7 @@ pub fn run(
     };
     readiness.await_running(server.watch_execution_phase(), when_ready);
     server.run(RunArgs { shutdown_signal });
+    shutdown::say_the_rest();
     Ok(())
 }
 

@@ -20,11 +20,25 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+/// Once this process serves, whoever reads its standard error may stand still at any time. So all that it says there,
+/// its last words too, goes the way of the log.
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    telemetry::log_panics();
+    serve(arguments).unwrap_or_else(|error| {
+        telemetry::print(format!("error: {error:#}\n"));
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some(launch) = Launch::of_this_process()? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let Some(loaded) = super::load(arguments.config.as_deref(), KeyPolicy::Required)? else {
+    let (faults, loaded) = super::read(arguments.config.as_deref(), KeyPolicy::Required);
+    if !faults.is_empty() {
+        telemetry::print(faults);
+    }
+    let Some(loaded) = loaded else {
         return Ok(ExitCode::FAILURE);
     };
     let config = loaded.config;

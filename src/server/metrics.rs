@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::proxy::{InFlight, Snapshot};
+use crate::telemetry;
 use crate::telemetry::metrics::{Exposition, names};
 use crate::upstream::{Standing, balance};
 
@@ -68,6 +69,13 @@ impl Metrics {
         exposition.set(&names::RELOAD_TIME, &[], last.attempted_at as f64);
         exposition.set_counter(&names::RELOADS_REJECTED, &[], last.rejected as f64);
         exposition.set(&names::RELOAD_SUCCESSFUL, &[], f64::from(last.succeeded));
+        let dropped = telemetry::dropped_records();
+        exposition.set_counter(&names::LOG_RECORDS_DROPPED, &["queue_full"], dropped.queue_full as f64);
+        exposition.set_counter(
+            &names::LOG_RECORDS_DROPPED,
+            &["write_failed"],
+            dropped.write_failed as f64,
+        );
         exposition.set(&names::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
         exposition.set(&names::START_TIME, &[], self.started_at);
         process::show(exposition);

@@ -1,39 +1,104 @@
-//! Telling the service manager and the log where the server stands.
+//! Telling the service manager where the server stands. What is said waits here for a thread of its own to send it: the
+//! service manager may stand still, and whoever has something to say must not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt::Write;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Another process is in charge: the service manager hears no more of this one.
-static SILENT: AtomicBool = AtomicBool::new(false);
+/// How long what is said last, before the process ends or another one is in charge, may take.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+static OUTBOX: Outbox = Outbox {
+    state: Mutex::new(State {
+        messages: Vec::new(),
+        accepted: 0,
+        sent: 0,
+        has_sender: false,
+        is_closed: false,
+    }),
+    changed: Condvar::new(),
+};
+
+/// What a message is about. One that waits gives way to a later one of its kind, so there are never more than these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ready,
+    Reloading,
+    Stopping,
+    MainProcess,
+    Status,
+    Watchdog,
+}
+
+struct Outbox {
+    state: Mutex<State>,
+    /// A message came, or one was sent.
+    changed: Condvar,
+}
+
+struct State {
+    /// In the order in which they are sent.
+    messages: Vec<(Kind, String)>,
+    accepted: u64,
+    /// Of those that were accepted: sent, given up, or replaced.
+    sent: u64,
+    has_sender: bool,
+    /// Another process is in charge: the service manager hears no more of this one.
+    is_closed: bool,
+}
 
 /// Connections are accepted.
 pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    tell(Kind::Ready, &[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// A reload has begun. With the time, without which newer systemd takes it for a reload that came earlier
 /// (systemd.service(5), `Type=notify-reload`).
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(time) => tell(&[NotifyState::Reloading, time]),
-        Err(_) => tell(&[NotifyState::Reloading]),
+        Ok(time) => tell(Kind::Reloading, &[NotifyState::Reloading, time]),
+        Err(_) => tell(Kind::Reloading, &[NotifyState::Reloading]),
     }
 }
 
 /// A reload is over, well or not.
 pub(super) fn reloaded(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    tell(Kind::Ready, &[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    tell(Kind::Stopping, &[NotifyState::Stopping]);
 }
 
-/// Says who is in charge from now on, as the last thing that this process says.
+/// What `systemctl status` shows from now on: one line.
+pub(super) fn status(line: &str) {
+    tell(Kind::Status, &[NotifyState::Status(line)]);
+}
+
+/// Requests are answered.
+pub(super) fn alive() {
+    tell(Kind::Watchdog, &[NotifyState::Watchdog]);
+}
+
+/// Says who is in charge from now on, as the last thing that this process says. Returns when it is said, or when the
+/// service manager has let everybody wait for too long.
 pub(super) fn hand_over(pid: u32) {
-    tell(&[NotifyState::MainPid(pid)]);
-    SILENT.store(true, Ordering::Release);
+    tell(Kind::MainProcess, &[NotifyState::MainPid(pid)]);
+    OUTBOX.lock().is_closed = true;
+    flush();
+}
+
+/// Returns when all that was said has been sent, or has had its time.
+pub(super) fn flush() {
+    let state = OUTBOX.lock();
+    let accepted = state.accepted;
+    let waited = OUTBOX
+        .changed
+        .wait_timeout_while(state, FLUSH_MAX, |state| state.sent < accepted);
+    drop(waited);
 }
 
 /// Whether there is a service manager that listens.
@@ -41,12 +106,83 @@ pub(super) fn is_heard() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Does nothing where there is no service manager.
-pub(super) fn tell(state: &[NotifyState<'_>]) {
-    if SILENT.load(Ordering::Acquire) {
+/// Does nothing where there is no service manager, or where another process has its ear.
+fn tell(kind: Kind, state: &[NotifyState<'_>]) {
+    if !is_heard() {
         return;
     }
-    if let Err(error) = sd_notify::notify(state) {
-        log::warn!(error = error.to_string().as_str(); "the service manager could not be told");
+    let mut message = String::new();
+    for part in state {
+        // Writing to a string can't fail.
+        let _ = writeln!(message, "{part}");
+    }
+    OUTBOX.push(kind, message.trim_end().to_owned());
+}
+
+impl Outbox {
+    fn push(&'static self, kind: Kind, message: String) {
+        let mut state = self.lock();
+        if state.is_closed {
+            return;
+        }
+        state.put(kind, message);
+        if !state.has_sender {
+            let sender = thread::Builder::new().name("notify-send".to_owned());
+            state.has_sender = sender.spawn(|| self.send()).is_ok();
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn send(&self) {
+        loop {
+            let state = self.changed.wait_while(self.lock(), |state| state.messages.is_empty());
+            let (_, message) = state.unwrap_or_else(PoisonError::into_inner).messages.remove(0);
+            if let Err(error) = sd_notify::notify(&[NotifyState::Custom(&message)]) {
+                log::warn!(error = error.to_string().as_str(); "the service manager could not be told");
+            }
+            self.lock().sent += 1;
+            self.changed.notify_all();
+        }
+    }
+
+    /// What is behind this lock is whole at any time: a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn put(&mut self, kind: Kind, message: String) {
+        let before = self.messages.len();
+        self.messages.retain(|(waiting, _)| *waiting != kind);
+        self.sent += (before - self.messages.len()) as u64;
+        self.messages.push((kind, message));
+        self.accepted += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_gives_way_to_the_latest_of_its_kind() {
+        let mut state = State {
+            messages: Vec::new(),
+            accepted: 0,
+            sent: 0,
+            has_sender: false,
+            is_closed: false,
+        };
+        for n in 0..1000 {
+            state.put(Kind::Reloading, format!("reloading {n}"));
+            state.put(Kind::Ready, format!("ready {n}"));
+            state.put(Kind::Watchdog, "alive".to_owned());
+        }
+        state.put(Kind::Stopping, "stopping".to_owned());
+        let messages: Vec<&str> = state.messages.iter().map(|(_, message)| message.as_str()).collect();
+        assert_eq!(messages, ["reloading 999", "ready 999", "alive", "stopping"]);
+        assert_eq!(state.accepted - state.sent, 4);
     }
 }

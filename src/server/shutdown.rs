@@ -134,7 +134,7 @@ impl Watch {
             () = end => exit(0),
             // Someone who waits for the drain at a terminal may still press Ctrl-C.
             _ = signals.interrupt.recv() => {
-                log::logger().flush();
+                say_the_rest();
                 exit(INTERRUPTED)
             }
         }
@@ -261,6 +261,12 @@ impl Watch {
             }
             _ => log::info!("stopped: nothing was in flight"),
         }
-        log::logger().flush();
+        say_the_rest();
     }
+}
+
+/// To the service manager and the log. Either may stand still, so each has its time and no more.
+pub(super) fn say_the_rest() {
+    notify::flush();
+    log::logger().flush();
 }

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sd_notify::NotifyState;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::notify;
@@ -57,7 +56,7 @@ impl StatusLine {
             })
         });
         if changed.is_some() {
-            notify::tell(&[NotifyState::Status(&line)]);
+            notify::status(&line);
         }
     }
 

@@ -11,7 +11,6 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use sd_notify::NotifyState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -91,7 +90,7 @@ pub(super) async fn run(interval: Duration, veins: Vec<Vein>) {
         };
         match timeout(half, all).await {
             Ok(Ok(())) => {
-                notify::tell(&[NotifyState::Watchdog]);
+                notify::alive();
                 silent = false;
                 sleep_until(begin + half).await;
             }

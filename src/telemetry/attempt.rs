@@ -106,7 +106,10 @@ mod tests {
             .args(format_args!("attempt failed"))
             .key_values(attempt)
             .build();
-        text::line_with_priority(&record)
+        text::with_priority(
+            record.level(),
+            &crate::telemetry::journald::Datagram::of(&record).message(),
+        )
     }
 
     #[test]

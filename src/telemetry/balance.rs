@@ -91,7 +91,10 @@ mod tests {
             .args(format_args!("-"))
             .key_values(&balance)
             .build();
-        text::line_with_priority(&record)
+        text::with_priority(
+            record.level(),
+            &crate::telemetry::journald::Datagram::of(&record).message(),
+        )
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! journald's own protocol: one datagram a record, so that every field can be searched for
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>).
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::io;
+use std::ops::Range;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use log::Record;
+use rustix::io::Errno;
+use rustix::net::{SendFlags, SocketAddrUnix, sendto};
 
 use super::escape::{self, Place};
 use super::fields::journal_name;
@@ -15,8 +19,61 @@ use super::scalar::{Scalar, each_field};
 use super::text;
 
 const SYSTEM_SOCKET: &str = "/run/systemd/journal/socket";
-/// A journald that hangs must not hold a request up for longer.
-const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a send that has to wait looks whether the log still goes to journald.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A record as journald takes it.
+#[derive(Debug)]
+pub(super) struct Datagram {
+    bytes: Vec<u8>,
+    /// The value of `MESSAGE` in it: the record's message and fields.
+    message: Range<usize>,
+}
+
+impl Datagram {
+    pub(super) fn of(record: &Record<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(1024);
+        let mut value = String::with_capacity(512);
+        text::push_body(&mut value, record, Place::Sized);
+        push(&mut bytes, |out| out.extend_from_slice(b"MESSAGE"), &value);
+        // Its last byte is the line end behind the value.
+        let end = bytes.len() - 1;
+        let message = end - value.len()..end;
+        push(
+            &mut bytes,
+            |out| out.extend_from_slice(b"PRIORITY"),
+            &text::priority(record.level()).to_string(),
+        );
+        push(
+            &mut bytes,
+            |out| out.extend_from_slice(b"SYSLOG_IDENTIFIER"),
+            "switchback",
+        );
+        push(&mut bytes, |out| journal_name(out, "module"), record.target());
+        each_field(record.key_values(), &mut |key, scalar| {
+            value.clear();
+            match scalar {
+                Scalar::Text(text) => escape::push(&mut value, text, Place::Sized, escape::VALUE_BYTES_MAX),
+                bare => {
+                    // Writing to a string can't fail.
+                    let _ = write!(value, "{bare}");
+                }
+            }
+            push(&mut bytes, |out| journal_name(out, key), &value);
+        });
+        Self { bytes, message }
+    }
+
+    /// The record's message and fields as text.
+    pub(super) fn message(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes[self.message.clone()])
+    }
+
+    /// What it holds in memory.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
 
 /// A socket to write to journald with. It is addressed anew for each record, so that journald may be restarted.
 #[derive(Debug)]
@@ -26,15 +83,17 @@ pub(super) struct Journal {
     path: PathBuf,
 }
 
-impl Journal {
-    /// The machine's own journal.
-    pub(super) fn system() -> Self {
+/// The machine's own journal.
+impl Default for Journal {
+    fn default() -> Self {
         Self::at(PathBuf::from(SYSTEM_SOCKET))
     }
+}
 
+impl Journal {
     fn at(path: PathBuf) -> Self {
         let socket = UnixDatagram::unbound().and_then(|socket| {
-            socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+            socket.set_write_timeout(Some(LOOK_EVERY))?;
             Ok(socket)
         });
         Self {
@@ -43,41 +102,24 @@ impl Journal {
         }
     }
 
-    /// Errors: nobody listens there, the record is larger than a datagram may be, or journald is stuck.
-    pub(super) fn send(&self, record: &Record<'_>) -> io::Result<()> {
+    /// Waits as long as journald stands still, unless `is_wanted` says that the log goes elsewhere by now.
+    ///
+    /// # Errors
+    /// Where nobody listens there, the record is larger than a datagram may be, or it is not wanted any more.
+    pub(super) fn send(&self, datagram: &Datagram, is_wanted: impl Fn() -> bool) -> io::Result<()> {
         let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
-        socket.send_to(&datagram(record), &self.path).map(|_| ())
-    }
-}
-
-fn datagram(record: &Record<'_>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    let mut value = String::with_capacity(512);
-    text::push_body(&mut value, record, Place::Sized);
-    push(&mut out, |out| out.extend_from_slice(b"MESSAGE"), &value);
-    push(
-        &mut out,
-        |out| out.extend_from_slice(b"PRIORITY"),
-        &text::priority(record.level()).to_string(),
-    );
-    push(
-        &mut out,
-        |out| out.extend_from_slice(b"SYSLOG_IDENTIFIER"),
-        "switchback",
-    );
-    push(&mut out, |out| journal_name(out, "module"), record.target());
-    each_field(record.key_values(), &mut |key, scalar| {
-        value.clear();
-        match scalar {
-            Scalar::Text(text) => escape::push(&mut value, text, Place::Sized, escape::VALUE_BYTES_MAX),
-            bare => {
-                // Writing to a string can't fail.
-                let _ = write!(value, "{bare}");
+        let address = SocketAddrUnix::new(&self.path)?;
+        loop {
+            let (is_wanted, mut flags) = (is_wanted(), SendFlags::empty());
+            flags.set(SendFlags::DONTWAIT, !is_wanted);
+            match sendto(socket, &datagram.bytes, flags, &address) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) if is_wanted => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        push(&mut out, |out| journal_name(out, key), &value);
-    });
-    out
+    }
 }
 
 /// `NAME=value`, or, where the value has line ends, the name, a line end, its length as 64 bits, the value.
@@ -111,7 +153,9 @@ mod tests {
             .args(format_args!("access"))
             .key_values(&fields)
             .build();
-        Journal::at(path).send(&record).unwrap();
+        let datagram = Datagram::of(&record);
+        assert_eq!(datagram.message(), "access id=0192 model=\"a\\nb\\u001b\"");
+        Journal::at(path).send(&datagram, || true).unwrap();
 
         let mut received = [0; 4096];
         let length = journald.recv(&mut received).unwrap();
@@ -137,7 +181,13 @@ mod tests {
             .level(Level::Error)
             .args(format_args!("a\nb"))
             .build();
-        assert!(datagram(&record).starts_with(b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=3\n"));
+        let datagram = Datagram::of(&record);
+        assert!(
+            datagram
+                .bytes
+                .starts_with(b"MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=3\n")
+        );
+        assert_eq!(datagram.message(), "a\nb");
     }
 
     #[test]
@@ -148,7 +198,30 @@ mod tests {
             .level(Level::Info)
             .args(format_args!("lost"))
             .build();
-        let error = Journal::at(directory.path().join("nobody")).send(&record).unwrap_err();
+        let journal = Journal::at(directory.path().join("nobody"));
+        let error = journal.send(&Datagram::of(&record), || true).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_journald_that_stands_still_holds_up_only_what_is_still_meant_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let _never_reads = UnixDatagram::bind(&path).unwrap();
+        let journal = Journal::at(path);
+        journal
+            .socket
+            .as_ref()
+            .unwrap()
+            .set_write_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+        let record = Record::builder().args(format_args!("still")).build();
+        let datagram = Datagram::of(&record);
+        // Until there is no room for one more.
+        while journal.send(&datagram, || false).is_ok() {}
+        let looks = std::cell::Cell::new(0);
+        let is_wanted = || looks.replace(looks.get() + 1) < 3;
+        let error = journal.send(&datagram, is_wanted).unwrap_err();
+        assert_eq!((error.kind(), looks.get()), (io::ErrorKind::WouldBlock, 4));
     }
 }

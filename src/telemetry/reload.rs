@@ -123,7 +123,10 @@ mod tests {
             .args(format_args!("-"))
             .key_values(&source)
             .build();
-        text::line_with_priority(&record)
+        text::with_priority(
+            record.level(),
+            &crate::telemetry::journald::Datagram::of(&record).message(),
+        )
     }
 
     #[test]

@@ -20,10 +20,10 @@ pub(super) fn line(now: SystemTime, record: &Record<'_>) -> String {
 }
 
 /// `<6>message key=value …`: what journald and `dmesg` read as a priority (sd-daemon(3)). They add the time.
-pub(super) fn line_with_priority(record: &Record<'_>) -> String {
-    let mut out = String::with_capacity(512);
-    let _ = write!(out, "<{}>", priority(record.level()));
-    push_body(&mut out, record, Place::Line);
+/// `body` is what [`push_body`] wrote; here it becomes one line.
+pub(super) fn with_priority(level: Level, body: &str) -> String {
+    let mut out = format!("<{}>", priority(level));
+    escape::push(&mut out, body, Place::Line, usize::MAX);
     out.push('\n');
     out
 }
@@ -119,11 +119,7 @@ mod tests {
 
     #[test]
     fn a_priority_stands_for_time_and_level() {
-        let record = Record::builder()
-            .target("switchback")
-            .level(Level::Warn)
-            .args(format_args!("low"))
-            .build();
-        assert_eq!(line_with_priority(&record), "<4>low\n");
+        assert_eq!(with_priority(Level::Warn, "low"), "<4>low\n");
+        assert_eq!(with_priority(Level::Error, "a\n<7>b"), "<3>a\\n<7>b\n");
     }
 }

@@ -8,6 +8,8 @@ mod answers;
 mod backpressure;
 mod bad_input;
 mod balance;
+mod blocked_log;
+mod blocked_manager;
 mod body;
 mod client_leaves;
 mod clocks;

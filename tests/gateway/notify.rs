@@ -9,13 +9,13 @@ use tokio::net::UnixDatagram as Datagrams;
 
 use crate::support::*;
 
-struct Manager {
+pub(crate) struct Manager {
     directory: TempDir,
     socket: Datagrams,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -25,12 +25,19 @@ impl Manager {
         }
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.directory.path().join("notify").display().to_string()
     }
 
+    /// From now on it takes no more messages: whoever sends one waits.
+    pub(crate) fn stand_still(&self) {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        while sender.send_to(b"STATUS=of the test", self.address()).is_ok() {}
+    }
+
     /// The next message with such a line; others are passed over.
-    async fn hears(&self, begin: &str) -> String {
+    pub(crate) async fn hears(&self, begin: &str) -> String {
         soon(&format!("the message {begin}"), async {
             loop {
                 let mut message = [0; 4096];
@@ -45,7 +52,7 @@ impl Manager {
     }
 }
 
-fn setup(yaml: String, manager: &Manager) -> Setup {
+pub(crate) fn setup(yaml: String, manager: &Manager) -> Setup {
     Setup::new(yaml).env("NOTIFY_SOCKET", &manager.address())
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Successor(pub(crate) u32);
 
 impl Successor {
     /// As the log names the latest one.
-    async fn of(gateway: &Gateway) -> Self {
+    pub(crate) async fn of(gateway: &Gateway) -> Self {
         let line = gateway.log.line("the upgrade", |line| upgraded(line).is_some()).await;
         Self(upgraded(&line).unwrap())
     }

@@ -111,3 +111,28 @@ fn lines_of_many_threads_never_mix() {
     }
     assert_eq!(seen.len(), THREADS * LINES_A_THREAD);
 }
+
+#[test]
+fn a_panic_is_a_record() {
+    let Some(stderr) = stderr_of_child("a_panic_is_a_record") else {
+        telemetry::log_panics();
+        telemetry::init(LogSettings {
+            level: LevelFilter::Info,
+            format: Format::Json,
+        });
+        let worker = thread::Builder::new().name("worker".to_owned());
+        let ended = worker.spawn(|| panic!("nothing {}", "left")).unwrap().join();
+        assert!(ended.is_err());
+        log::logger().flush();
+        return;
+    };
+    let record: serde_json::Value =
+        serde_json::from_str(stderr.trim()).unwrap_or_else(|error| panic!("{error}: {stderr}"));
+    let message = record["msg"].as_str().unwrap();
+    assert_eq!(record["level"], "error");
+    assert!(
+        message.starts_with("thread worker panicked at tests/telemetry/main.rs:"),
+        "{message}"
+    );
+    assert!(message.contains(": nothing left"), "{message}");
+}

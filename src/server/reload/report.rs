@@ -33,7 +33,6 @@ pub(super) fn applied(state: &State, at_start: &AtStart, before: &Config, after:
             "these settings take effect with the next start only; everything else is in use"
         );
     }
-    log::logger().flush();
     telemetry::set_level(settings.level);
     if after.log.format != before.log.format {
         telemetry::set_format(settings.format);

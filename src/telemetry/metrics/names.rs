@@ -87,6 +87,8 @@ metrics! {
         "When the last attempt to load a configuration was made, in seconds since 1970.";
     CONFIG_LOADED = "gauge" "switchback_config_loaded_timestamp_seconds" []
         "When the running configuration was loaded, in seconds since 1970.";
+    LOG_RECORDS_DROPPED = "counter" "switchback_log_records_dropped_total" ["reason"]
+        "Records that are missing in the log, because its reader stood still or writing failed.";
     BUILD_INFO = "gauge" "switchback_build_info" ["version"]
         "Always 1; the label says which version runs.";
     CPU_SECONDS = "counter" "process_cpu_seconds_total" []

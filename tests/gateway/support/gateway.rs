@@ -29,9 +29,11 @@ pub(crate) struct Setup {
     listen: String,
     address: Address,
     level: &'static str,
+    format: &'static str,
     environment: Vec<(String, String)>,
     file: Option<PathBuf>,
     program: PathBuf,
+    stderr: Option<Stdio>,
 }
 
 impl Setup {
@@ -44,9 +46,11 @@ impl Setup {
             listen: address.to_string(),
             address: Address::Tcp(address),
             level: "info",
+            format: "json",
             environment: Vec::new(),
             file: None,
             program: PathBuf::from(env!("CARGO_BIN_EXE_switchback")),
+            stderr: None,
         }
     }
 
@@ -69,6 +73,18 @@ impl Setup {
 
     pub(crate) fn level(mut self, level: &'static str) -> Self {
         self.level = level;
+        self
+    }
+
+    /// Another format of the log than JSON.
+    pub(crate) fn format(mut self, format: &'static str) -> Self {
+        self.format = format;
+        self
+    }
+
+    /// Standard error goes there; `Log` does not follow it.
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = Some(stderr.into());
         self
     }
 
@@ -101,8 +117,8 @@ impl Setup {
     pub(crate) async fn start(self) -> Gateway {
         let file = self.file.unwrap_or_else(|| self.dir.path().join("switchback.yaml"));
         let top = format!(
-            "listen: [{}]\nlog: {{ level: {}, format: json }}\n",
-            self.listen, self.level
+            "listen: [{}]\nlog: {{ level: {}, format: {} }}\n",
+            self.listen, self.level, self.format
         );
         let text = format!("{top}{}\n", self.yaml);
         std::fs::write(&file, &text).expect("the temporary directory takes a file");
@@ -114,12 +130,14 @@ impl Setup {
             .envs(self.environment)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(self.stderr.unwrap_or_else(Stdio::piped))
             .spawn()
             .expect("cargo has built the binary");
         let log = Log::default();
         log.follow(child.stdout.take().expect("stdout is a pipe"));
-        log.follow(child.stderr.take().expect("stderr is a pipe"));
+        if let Some(stderr) = child.stderr.take() {
+            log.follow(stderr);
+        }
         let pid = child.id();
         let gateway = Gateway {
             address: self.address,
