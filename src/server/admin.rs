@@ -5,6 +5,7 @@ mod answer;
 mod events;
 mod guard;
 mod page;
+mod places;
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -19,7 +20,6 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 use pingora_core::services::Service;
 use pingora_core::services::listening::Service as ListeningService;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::ServeError;
@@ -32,14 +32,13 @@ use answer::Answer;
 use events::Events;
 use guard::{Guard, Refusal};
 use page::Page;
+use places::{Place, Places};
 
 /// A unix socket is for the user that runs the gateway, and for that user's group.
 const SOCKET_MODE: u32 = 0o660;
-/// Connections at once; one more is closed.
-const CONNECTIONS_MAX: usize = 64;
 /// Until a request's header is there, the wait on a kept connection included.
-const HEADER_MAX: Duration = Duration::from_secs(60);
-/// Until the peer has taken what was written.
+const HEADER_MAX: Duration = Duration::from_secs(5);
+/// Until the peer has taken an answer, or the next event.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// The text format that every Prometheus reads.
@@ -92,7 +91,7 @@ struct Admin {
     guard: Guard,
     page: Page,
     events: Events,
-    places: Semaphore,
+    places: Places,
 }
 
 impl Admin {
@@ -101,7 +100,7 @@ impl Admin {
             guard: Guard::new(config.hosts.clone()),
             page: Page::assemble(),
             events: Events::of(Arc::clone(&desk)),
-            places: Semaphore::new(CONNECTIONS_MAX),
+            places: Places::default(),
             desk,
         }
     }
@@ -167,22 +166,34 @@ fn refused(refusal: Refusal) -> Answer {
 impl HttpServerApp for Admin {
     async fn process_new_http(
         self: &Arc<Self>,
-        mut session: ServerSession,
+        session: ServerSession,
         _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let _place = self.places.try_acquire().ok()?;
+        let place = self.places.take();
+        tokio::select! {
+            biased;
+            reusable = self.serve(session, &place) => reusable,
+            () = place.given_up() => None,
+        }
+    }
+}
+
+impl Admin {
+    /// Answers one request. `None`: the connection is at its end.
+    async fn serve(&self, mut session: ServerSession, place: &Place<'_>) -> Option<ReusedHttpStream> {
         session.set_write_timeout(Some(WRITE_MAX));
         // What can't be read as HTTP, or never comes, is closed without a word.
         if !matches!(timeout(HEADER_MAX, session.read_request()).await, Ok(Ok(true))) {
             return None;
         }
+        place.answering();
         if !session.is_body_empty() {
             // Nobody reads it.
             session.set_keepalive(None);
         }
         match self.answer(&session) {
-            Some(answer) => answer.write(&mut session).await.ok()?,
-            None => self.events.serve(&mut session).await?,
+            Some(answer) => timeout(WRITE_MAX, answer.write(&mut session)).await.ok()?.ok()?,
+            None => self.events.serve(&mut session, place).await?,
         }
         let settings = HttpPersistentSettings::for_session(&session);
         let reusable = session.finish().await.ok()??;

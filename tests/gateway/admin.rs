@@ -239,36 +239,6 @@ async fn subscribers_are_bounded() {
 }
 
 #[tokio::test]
-async fn connections_are_bounded() {
-    let (_upstream, watched) = watched().await;
-    let mut silent = Vec::new();
-    soon("a connection that is closed", async {
-        loop {
-            assert!(silent.len() < 200, "nothing bounds them");
-            silent.push(Client::connect(&watched.admin).await);
-            let mut client = Client::connect(&watched.admin).await;
-            client.send(format!("GET /healthz HTTP/1.1\r\n{LOCAL}\r\n")).await;
-            if !matches!(client.http.head().await, Ok(Some(_))) {
-                break;
-            }
-        }
-    })
-    .await;
-    assert!(silent.len() >= 32, "{} connections are few", silent.len());
-    drop(silent);
-    soon("room again", async {
-        loop {
-            let mut client = Client::connect(&watched.admin).await;
-            client.send(format!("GET /healthz HTTP/1.1\r\n{LOCAL}\r\n")).await;
-            if matches!(client.http.head().await, Ok(Some(_))) {
-                break;
-            }
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn what_is_no_http_ends_the_connection_and_nothing_else() {
     let (_upstream, watched) = watched().await;
     for rubbish in ["\0\0\0\0\r\n\r\n", "GET\r\n\r\n", "SSH-2.0-x\r\n"] {

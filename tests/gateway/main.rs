@@ -16,6 +16,7 @@ mod clocks;
 mod commit;
 mod cooldown;
 mod credentials;
+mod crowded_admin;
 mod encodings;
 mod exhausted;
 mod failover;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{self, Answer};
+use super::places::Place;
 use crate::server::desk::Desk;
 use crate::status::Status;
 
@@ -47,12 +48,13 @@ impl Events {
     }
 
     /// Sends what changes until the peer leaves. `None`: the connection can't be used any more.
-    pub(super) async fn serve(&self, session: &mut ServerSession) -> Option<()> {
-        let Ok(_place) = self.places.try_acquire() else {
+    pub(super) async fn serve(&self, session: &mut ServerSession, place: &Place<'_>) -> Option<()> {
+        let Ok(_seat) = self.places.try_acquire() else {
             let message = "as many pages as can be served are open: close one, or ask for /status";
             let answer = Answer::error(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message);
             return answer.header("retry-after", "10").write(session).await.ok();
         };
+        place.leave();
         let header = answer::unbounded("text/event-stream").ok()?;
         session.set_keepalive(None);
         let head_only = session.req_header().method == Method::HEAD;
