@@ -1,100 +1,134 @@
 //! Did a committed stream reach its protocol's end, and where was it cut? SDKs take any clean end for success, so
 //! the gateway must know (docs: behaviour, "after commit").
 //!
-//! Nothing is parsed: inside of JSON text every quote is escaped and every line break too, so `"finish_reason"` with
-//! bare quotes is a key, and `data:` after a line break begins a field. One pass of a substring search over each
-//! piece, and a window of [`CARRY_BYTES`] for what is split between two, is all it costs, however long the stream.
-
-use std::sync::LazyLock;
+//! Bytes are looked at once, as they come, and only the members of an event that tell are read ([`Outline`]). Most
+//! events are whole lines that say nothing about the end, which three short searches tell ([`plain`]). Nothing is kept
+//! but a few words of state, however long the stream and its events are.
 
 use memchr::memchr2;
-use memchr::memmem::Finder;
 
-use super::{Protocol, StreamKind};
+use self::choices::Choices;
+use self::outline::{EventType, Outline};
+use self::plain::is_plain;
+use super::StreamKind;
 
-/// What is kept of the bytes before: longer than any mark with its value and some white space.
-const CARRY_BYTES: usize = 96;
+mod choices;
+mod cut;
+mod outline;
+mod plain;
 
-/// Where a stream stands after its last byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    /// Between two events, or before the first.
-    Boundary,
-    /// After a whole line that isn't data: an event's name, a comment.
-    AfterField,
-    /// Inside of such a line.
-    InsideField,
-    /// After a whole line of data.
-    AfterData,
-    /// Inside of a line of data.
-    InsideData,
-}
+pub use self::cut::Cut;
 
-impl Cut {
-    /// What must be sent first so that the client's parser takes the next event for one of its own. A line end after
-    /// CR may be taken as part of it, so a line that must be ended for sure gets two.
-    ///
-    /// Half an event can't be called back. Anthropic's SDKs skip it unread once it is named `ping`; OpenAI's have no
-    /// such word, and raise over the half event instead of over the error that follows: it is an exception either way.
-    pub fn resync(self, protocol: Protocol) -> &'static [u8] {
-        match (self, protocol) {
-            // A name without data is taken over by the next event: dispatched alone, SDKs would parse its empty data.
-            (Self::Boundary | Self::AfterField, _) => b"",
-            (Self::InsideField, _) => b"\n",
-            (Self::AfterData, _) | (Self::InsideData, Protocol::OpenAi) => b"\n\n",
-            (Self::InsideData, Protocol::Anthropic) => b"\nevent: ping\n\n",
-        }
-    }
-}
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// `event:`, the longest field name that matters, with its colon.
+const FIELD_BYTES: usize = 6;
+/// A little longer than ` error`, the only event's name that matters.
+const NAME_BYTES: usize = 8;
 
 /// Watches one stream from its first byte, the held ones included.
 #[derive(Debug)]
 pub struct StreamEnd {
     kind: StreamKind,
-    state: State,
-    carry: Vec<u8>,
+    /// How many bytes of a byte order mark have come, which stands before the first line if anywhere.
+    mark_bytes: usize,
+    line: Line,
+    /// The last line ended with CR, so an LF that follows belongs to it.
+    after_cr: bool,
+    event: Event,
+    choices: Choices,
+    /// The protocol's own end has come.
+    is_over: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Running,
-    /// The mark was seen; SDKs drop its event unless a blank line follows.
-    Marked,
-    Complete,
+/// The line that is being read.
+#[derive(Debug, Default)]
+struct Line {
+    field: Field,
+    /// What has come of the field's name while it is not known, and of an event's name afterwards.
+    start: [u8; NAME_BYTES],
+    length: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    #[default]
+    Unknown,
+    Data,
+    Name,
+    Other,
+}
+
+/// The event that is being read: its lines since the last blank one.
+#[derive(Debug)]
+struct Event {
+    has_lines: bool,
+    has_data: bool,
+    is_named_error: bool,
+    outline: Outline,
+}
+
+impl Event {
+    fn new(kind: StreamKind) -> Self {
+        Self {
+            has_lines: false,
+            has_data: false,
+            is_named_error: false,
+            outline: Outline::new(kind),
+        }
+    }
 }
 
 impl StreamEnd {
     pub fn new(kind: StreamKind) -> Self {
-        let state = if kind == StreamKind::Other {
-            State::Complete
-        } else {
-            State::Running
-        };
-        let mut carry = Vec::with_capacity(2 * CARRY_BYTES);
-        // A stream begins as if a line had just ended.
-        carry.push(b'\n');
-        Self { kind, state, carry }
+        Self {
+            kind,
+            mark_bytes: 0,
+            line: Line::default(),
+            after_cr: false,
+            event: Event::new(kind),
+            choices: Choices::default(),
+            is_over: false,
+        }
     }
 
     /// The next bytes, as they came.
-    pub fn feed(&mut self, piece: &[u8]) {
-        if self.state != State::Complete {
-            self.search(piece);
+    pub fn feed(&mut self, mut piece: &[u8]) {
+        while let (Some(expected), Some(byte)) = (BYTE_ORDER_MARK.get(self.mark_bytes), piece.first()) {
+            if byte == expected {
+                self.mark_bytes += 1;
+                piece = &piece[1..];
+            } else {
+                self.mark_bytes = BYTE_ORDER_MARK.len();
+            }
         }
-        if piece.len() >= CARRY_BYTES {
-            self.carry.clear();
-            self.carry.extend_from_slice(&piece[piece.len() - CARRY_BYTES..]);
-        } else {
-            self.carry.extend_from_slice(piece);
-            let surplus = self.carry.len().saturating_sub(CARRY_BYTES);
-            self.carry.drain(..surplus);
+        if piece.is_empty() {
+            return;
         }
+        if std::mem::take(&mut self.after_cr) {
+            piece = piece.strip_prefix(b"\n").unwrap_or(piece);
+        }
+        while let Some(at) = memchr2(b'\n', b'\r', piece) {
+            let (line, ending) = piece.split_at(at);
+            piece = match ending {
+                [b'\r'] => {
+                    self.after_cr = true;
+                    &[]
+                }
+                [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
+                [] => ending,
+            };
+            self.end_line(line, piece);
+        }
+        self.read_line(piece);
     }
 
     /// Whether a clean end now is the end of the whole answer. `[DONE]` and `message_stop` carry nothing and count at
-    /// once; a `finish_reason`, a `response.completed` and an error count with the blank line after them.
+    /// once; a `finish_reason`, a `response.completed` and an error count with the blank line after them, without which
+    /// SDKs drop their event. Where choices are told apart, each that has begun must have ended.
     pub fn is_complete(&self) -> bool {
-        self.state == State::Complete
+        self.kind == StreamKind::Other
+            || self.is_over
+            || self.choices.have_ended() && self.event.outline.choices_so_far().are_among(self.choices)
     }
 
     /// Whether the protocol's own end has come, so that nothing of the answer is missing whatever comes now.
@@ -104,189 +138,126 @@ impl StreamEnd {
 
     /// Where an event of the gateway's own would be put now.
     pub fn cut(&self) -> Cut {
-        let lines = self.carry.as_slice();
-        if ends_with_blank_line(lines) {
-            return Cut::Boundary;
-        }
-        let at_line_end = matches!(lines.last(), Some(b'\n' | b'\r'));
-        let text = if at_line_end {
-            lines.strip_suffix(b"\r\n").unwrap_or(&lines[..lines.len() - 1])
-        } else {
-            lines
+        let is_inside = self.line.length > 0 || self.line.field != Field::Unknown;
+        let in_data = match self.line.field {
+            Field::Data => true,
+            Field::Unknown => self.line.text() == b"data",
+            Field::Name | Field::Other => false,
         };
-        let start = memchr::memrchr2(b'\n', b'\r', text).map(|at| at + 1);
-        // A longer line than the carry is one of data, for all others are short.
-        let line = match start {
-            Some(start) => &text[start..],
-            None => b"data:",
-        };
-        let is_data = line.starts_with(b"data");
-        match (at_line_end, is_data) {
-            (true, false) => Cut::AfterField,
-            (false, false) => Cut::InsideField,
-            (true, true) => Cut::AfterData,
-            (false, true) => Cut::InsideData,
+        match (is_inside, self.event.has_data || in_data) {
+            (false, _) if !self.event.has_lines => Cut::Boundary,
+            (false, false) => Cut::AfterField,
+            (false, true) => Cut::AfterData,
+            (true, false) => Cut::InsideField,
+            (true, true) => Cut::InsideData,
         }
     }
 
-    fn search(&mut self, piece: &[u8]) {
-        // What is split between the carry and this piece.
-        let mut joint = [0; 2 * CARRY_BYTES];
-        let carried = self.carry.len();
-        let joined = carried + piece.len().min(CARRY_BYTES);
-        joint[..carried].copy_from_slice(&self.carry);
-        joint[carried..joined].copy_from_slice(&piece[..joined - carried]);
-        let joint = &joint[..joined];
+    /// Takes the last bytes of a line, which may be all of it. `after` is what has come after it.
+    fn end_line(&mut self, rest: &[u8], after: &[u8]) {
+        let is_whole = self.line.field == Field::Unknown && self.line.length == 0;
+        if is_whole && rest.is_empty() {
+            return self.end_event();
+        }
+        self.event.has_lines = true;
+        match rest.strip_prefix(b"data:") {
+            // Nearly all events are one line of data that says nothing.
+            Some(data) if is_whole && self.may_skip(after) && is_plain(self.kind, data) => self.event.has_data = true,
+            _ => {
+                self.read_line(rest);
+                match self.line.field {
+                    Field::Name => self.event.is_named_error = self.line.text().trim_ascii_start() == b"error",
+                    Field::Data => self.event.has_data = true,
+                    Field::Unknown => self.event.has_data |= self.line.text() == b"data",
+                    Field::Other => {}
+                }
+            }
+        }
+        self.line = Line::default();
+    }
 
-        if self.state == State::Marked && (blank_line(&joint[carried.saturating_sub(3)..]) || blank_line(piece)) {
-            self.state = State::Complete;
+    fn read_line(&mut self, mut piece: &[u8]) {
+        if self.line.field == Field::Unknown {
+            piece = self.line.read_field(piece);
+        }
+        match self.line.field {
+            Field::Data => self.read_data(piece),
+            Field::Name => self.line.keep(piece, NAME_BYTES),
+            Field::Unknown | Field::Other => {}
+        }
+    }
+
+    /// Whether the data of a line, behind which this has come, need not be read if it is [plain](is_plain): it is the
+    /// event's only one, and that choice 0 has begun is known.
+    fn may_skip(&self, after: &[u8]) -> bool {
+        let is_known = match self.kind {
+            StreamKind::Chat | StreamKind::Completions => self.choices.has_begun(0),
+            _ => true,
+        };
+        is_known && !self.event.has_data && matches!(after, [b'\n' | b'\r', ..])
+    }
+
+    fn read_data(&mut self, piece: &[u8]) {
+        if self.is_over || self.kind == StreamKind::Other {
             return;
         }
-        for mark in marks(self.kind) {
-            // Past the joint, a piece has all the context that a mark needs.
-            let (at, rest) = match mark.find_in(joint) {
-                Some(at) => (at, &piece[at.saturating_sub(carried)..]),
-                None => match mark.find_in(piece) {
-                    Some(at) => (joined, &piece[at..]),
-                    None => continue,
-                },
-            };
-            if mark.is_closing || blank_line(&joint[at..]) || blank_line(rest) {
-                self.state = State::Complete;
-                return;
+        let outline = &mut self.event.outline;
+        outline.feed(piece);
+        self.is_over = match self.kind {
+            StreamKind::Messages => outline.event_type() == Some(EventType::MessageStop),
+            _ => outline.is_done(),
+        };
+    }
+
+    /// A blank line: what the event says counts now.
+    fn end_event(&mut self) {
+        if !self.event.has_lines {
+            return;
+        }
+        let event = std::mem::replace(&mut self.event, Event::new(self.kind));
+        let outline = &event.outline;
+        self.choices.add(outline.choices());
+        let ends = match self.kind {
+            StreamKind::Responses => matches!(
+                outline.event_type(),
+                Some(EventType::ResponseCompleted | EventType::ResponseIncomplete | EventType::ResponseFailed)
+            ),
+            _ => false,
+        };
+        self.is_over |= ends || event.is_named_error || outline.raises_in_sdks();
+    }
+}
+
+impl Line {
+    /// Reads on until the field's name is known. What is left of `piece` is its value.
+    fn read_field<'a>(&mut self, piece: &'a [u8]) -> &'a [u8] {
+        let before = self.length;
+        self.keep(piece, FIELD_BYTES);
+        let Some(colon) = self.text().iter().position(|&byte| byte == b':') else {
+            if self.length == FIELD_BYTES {
+                self.field = Field::Other;
             }
-            self.state = State::Marked;
-        }
-    }
-}
-
-/// A text that may be a mark, and what must stand around it for it to be one.
-struct Mark {
-    finder: Finder<'static>,
-    is_mark: fn(before: &[u8], after: &[u8]) -> bool,
-    /// Its event carries nothing but the end: half of it is enough.
-    is_closing: bool,
-}
-
-impl Mark {
-    fn new(text: &'static str, is_closing: bool, is_mark: fn(&[u8], &[u8]) -> bool) -> Self {
-        Self {
-            finder: Finder::new(text),
-            is_mark,
-            is_closing,
-        }
+            return &[];
+        };
+        self.field = match &self.text()[..colon] {
+            b"data" => Field::Data,
+            b"event" => Field::Name,
+            _ => Field::Other,
+        };
+        self.length = 0;
+        &piece[colon + 1 - before..]
     }
 
-    fn find_in(&self, bytes: &[u8]) -> Option<usize> {
-        let length = self.finder.needle().len();
-        self.finder
-            .find_iter(bytes)
-            .find(|&at| (self.is_mark)(&bytes[..at], &bytes[at + length..]))
+    /// Keeps what fits into `bytes_max`; a value that is longer is none of those that matter.
+    fn keep(&mut self, piece: &[u8], bytes_max: usize) {
+        let kept = piece.len().min(bytes_max - self.length);
+        self.start[self.length..self.length + kept].copy_from_slice(&piece[..kept]);
+        self.length += kept;
     }
-}
 
-fn marks(kind: StreamKind) -> &'static [Mark] {
-    static CHAT: LazyLock<[Mark; 3]> = LazyLock::new(|| {
-        [
-            Mark::new("\"finish_reason\"", false, |_, after| has_reason(after)),
-            Mark::new("[DONE]", true, |before, _| is_data_start(before)),
-            Mark::new("error", false, is_error_event),
-        ]
-    });
-    static RESPONSES: LazyLock<[Mark; 5]> = LazyLock::new(|| {
-        [
-            Mark::new("response.completed", false, is_type),
-            Mark::new("response.incomplete", false, is_type),
-            Mark::new("response.failed", false, is_type),
-            Mark::new("[DONE]", true, |before, _| is_data_start(before)),
-            Mark::new("error", false, is_error_event),
-        ]
-    });
-    static MESSAGES: LazyLock<[Mark; 2]> = LazyLock::new(|| {
-        [
-            Mark::new("message_stop", true, is_type),
-            Mark::new("error", false, is_error_event),
-        ]
-    });
-    match kind {
-        StreamKind::Chat | StreamKind::Completions => &*CHAT,
-        StreamKind::Responses => &*RESPONSES,
-        StreamKind::Messages => &*MESSAGES,
-        StreamKind::Other => &[],
+    fn text(&self) -> &[u8] {
+        &self.start[..self.length]
     }
-}
-
-/// A value follows that is neither `null` nor an empty text (some providers send `""` with every chunk).
-fn has_reason(after: &[u8]) -> bool {
-    let Some(value) = after.trim_ascii_start().strip_prefix(b":") else {
-        return false;
-    };
-    matches!(value.trim_ascii_start(), [b'"', first, ..] if *first != b'"')
-}
-
-/// `"type": "TEXT"`.
-fn is_type(before: &[u8], after: &[u8]) -> bool {
-    let key = || before.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b":");
-    after.first() == Some(&b'"') && key().is_some_and(|key| key.trim_ascii_end().ends_with(b"\"type\""))
-}
-
-/// `data:` at the beginning of a line.
-fn is_data_start(before: &[u8]) -> bool {
-    is_field_start(before, b"data:")
-}
-
-fn is_field_start(before: &[u8], field: &[u8]) -> bool {
-    let before = before.strip_suffix(b" ").unwrap_or(before);
-    before
-        .strip_suffix(field)
-        .is_some_and(|line| matches!(line, [.., b'\n' | b'\r']))
-}
-
-/// `event: error`, `data: {"error": …` with a value, or `data: {"type": "error"`. An `error` further inside may be
-/// part of an answer.
-fn is_error_event(before: &[u8], after: &[u8]) -> bool {
-    if matches!(after, [b'\n' | b'\r', ..]) && is_field_start(before, b"event:") {
-        return true;
-    }
-    let (Some(before), [b'"', after @ ..]) = (before.strip_suffix(b"\""), after) else {
-        return false;
-    };
-    let opened = |before: &[u8]| {
-        before
-            .strip_suffix(b"{")
-            .is_some_and(|line| is_data_start(line.trim_ascii_end()))
-    };
-    let before = before.trim_ascii_end();
-    if let Some(before) = before.strip_suffix(b":") {
-        let key = before.trim_ascii_end().strip_suffix(b"\"type\"");
-        return key.is_some_and(|before| opened(before.trim_ascii_end()));
-    }
-    let value = after
-        .trim_ascii_start()
-        .strip_prefix(b":")
-        .map(<[u8]>::trim_ascii_start);
-    opened(before) && value.is_some_and(|value| matches!(value, [b'{' | b'[', ..] | [b'"', b'!' | b'#'..=b'~', ..]))
-}
-
-/// Whether a blank line ends within `bytes`, of which the first may be the end of the line before.
-fn blank_line(bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while let Some(at) = memchr2(b'\n', b'\r', rest) {
-        let ending = &rest[at..];
-        let after = ending.strip_prefix(b"\r\n").unwrap_or(&ending[1..]);
-        if matches!(after, [b'\n' | b'\r', ..]) {
-            return true;
-        }
-        rest = after;
-    }
-    false
-}
-
-fn ends_with_blank_line(bytes: &[u8]) -> bool {
-    let ([before @ .., b'\r', b'\n'] | [before @ .., b'\n' | b'\r']) = bytes else {
-        return false;
-    };
-    matches!(before, [] | [.., b'\n' | b'\r'])
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod balance;
 mod blocked_log;
 mod blocked_manager;
 mod body;
+mod choices;
 mod client_leaves;
 mod clocks;
 mod commit;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::Protocol;
 use crate::protocol::errors::{GatewayError, stream_error_event};
 use crate::protocol::sse::Events;
 use proptest::prelude::*;
@@ -15,6 +16,20 @@ fn complete(kind: StreamKind, pieces: &[&[u8]]) -> bool {
 fn chat(rest: &str) -> String {
     let chunk = r#"data: {"choices":[{"delta":{"content":"a"},"finish_reason":null}]}"#;
     format!("{chunk}\n\n: keep-alive\n\n{chunk}\n\n{rest}")
+}
+
+/// A chunk for each: its choice, what is said, and why it ends.
+fn of_two<I: std::fmt::Display>(chunks: &[(I, &str, &str)]) -> String {
+    let chunk = |(index, text, reason): &(I, &str, &str)| {
+        let reason = match *reason {
+            "" => "null".to_owned(),
+            reason => format!("\"{reason}\""),
+        };
+        format!(
+            "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":{reason}}}]}}\n\n"
+        )
+    };
+    chunks.iter().map(chunk).collect()
 }
 
 const FINISH: &str = r#"data: {"choices":[{"delta":{},"finish_reason" : "stop"}]}"#;
@@ -51,6 +66,98 @@ fn cases() -> Vec<(StreamKind, String, bool)> {
             false,
         ),
         (Completions, chat(&format!("{FINISH}\n\n")), true),
+        // Of several choices, each that has begun must have ended.
+        (Chat, of_two(&[(0, "a", ""), (1, "b", ""), (0, "", "stop")]), false),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (1, "b", ""), (0, "", "stop"), (1, "b", "")]),
+            false,
+        ),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (1, "b", ""), (0, "", "stop"), (1, "", "length")]),
+            true,
+        ),
+        (Chat, of_two(&[(0, "a", ""), (0, "", "stop"), (1, "b", "")]), false),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (0, "", "stop"), (1, "b", ""), (1, "", "stop")]),
+            true,
+        ),
+        (Chat, of_two(&[(1, "b", ""), (1, "", "stop"), (0, "a", "")]), false),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (1, "b", "stop")]) + "data: [DONE]\n\n",
+            true,
+        ),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (0, "", "stop")]) + r#"data: {"choices":[{"index":1,"del"#,
+            false,
+        ),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (0, "", "stop")]) + r#"data: {"choices":[{"delta":{"con"#,
+            false,
+        ),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (0, "", "stop")]) + r#"data: {"choices":[{"index":0,"del"#,
+            true,
+        ),
+        (
+            Chat,
+            of_two(&[(0, "a", ""), (0, "", "stop")]) + r#"data: {"choices":[],"usa"#,
+            true,
+        ),
+        (
+            Completions,
+            "data: {\"choices\":[{\"text\":\"a\",\"index\":0},{\"text\":\"b\",\"index\":1}]}\n\n\
+             data: {\"choices\":[{\"text\":\"\",\"index\":1,\"finish_reason\":\"stop\"}]}\n\n"
+                .into(),
+            false,
+        ),
+        // A tool call's index is no choice's, nor is what the model says.
+        (
+            Chat,
+            r#"data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":3,"function":{"name":"index"}}]}}]}"#
+                .to_owned()
+                + "\n\n"
+                + &of_two(&[(0, "{\\\"index\\\": 9}", ""), (0, "", "stop")]),
+            true,
+        ),
+        // More choices than are told apart are complete with the stream's own end only.
+        (Chat, of_two(&[(500, "a", ""), (500, "", "stop")]), false),
+        (Chat, of_two(&[(u128::MAX, "a", ""), (0, "", "stop")]), false),
+        (
+            Chat,
+            of_two(&[(500, "a", ""), (500, "", "stop")]) + "data: [DONE]\n\n",
+            true,
+        ),
+        // Long events, with what matters at either end.
+        (
+            Chat,
+            of_two(&[(1, &huge, ""), (0, "a", ""), (0, "", "stop"), (1, &huge, "stop")]),
+            true,
+        ),
+        (Chat, of_two(&[(1, &huge, ""), (0, "a", ""), (0, &huge, "stop")]), false),
+        // Data in several lines, and a mark before all.
+        (
+            Chat,
+            "\u{feff}data: {\"choices\":[{\"index\":0,\ndata: \"finish_reason\":\ndata:\"stop\"}]}\n\n".into(),
+            true,
+        ),
+        (Chat, chat("data: {\"error\": {}}\n\n"), false),
+        (
+            Chat,
+            chat("data: {\"id\":\"x\",\"choices\":[],\"error\": {\"message\":\"x\"}}\n\n"),
+            true,
+        ),
+        (
+            Chat,
+            chat("data: {\"choices\":[{\"delta\":{\"content\":\"error\"}}]}\n\n"),
+            false,
+        ),
         (
             Responses,
             "data: {\"type\":\"response.output_text.delta\",\"delta\":\"response.completed\"}\n\n".into(),
@@ -195,4 +302,140 @@ fn half_an_event_is_named_ping_for_anthropics_parsers() {
     );
     assert_eq!(events[0].0, "ping");
     assert_eq!(events.len(), 2);
+}
+
+/// One event, and what a parser of JSON makes of it: the choices that it is about, those that it ends, and whether it
+/// ends all.
+fn any_event() -> impl Strategy<Value = (String, Vec<u64>, Vec<u64>, bool)> {
+    let text = prop_oneof![
+        "[a-z\"\\\\{}\\[\\]:,\n ]{0,12}",
+        Just("\"finish_reason\":\"stop\"".to_owned()),
+        Just("\"error\":{\"a\":1}".to_owned()),
+        Just("data: [DONE]\n\n".to_owned()),
+    ];
+    let reason = prop_oneof![Just(None), Just(Some("stop")), Just(Some(""))];
+    let choice = (0u64..4, text, reason, any::<bool>());
+    let chunk = (prop::collection::vec(choice, 0..3), any::<bool>(), 0..8u8).prop_map(|(choices, is_pretty, extra)| {
+        let ended = choices.iter().filter(|choice| choice.2 == Some("stop"));
+        let ended = ended.map(|choice| choice.0).collect();
+        let begun = choices.iter().map(|choice| choice.0).collect();
+        let values = choices.iter().map(|(index, text, reason, reason_first)| {
+            let delta = serde_json::json!({ "content": text, "index": 7, "tool_calls": [{ "index": 9, "error": 1 }] });
+            let last = format!("\"index\":{index},\"delta\":{delta}");
+            let reason = serde_json::json!(reason);
+            match reason_first {
+                true => format!("{{\"finish_reason\":{reason},{last}}}"),
+                false => format!("{{{last},\"finish_reason\": {reason}}}"),
+            }
+        });
+        let list = values.collect::<Vec<_>>().join(",");
+        let before = [
+            "",
+            "\"error\":null,",
+            "\"error\":{},",
+            "\"usage\":{\"choices\":[{\"index\":5}]},",
+        ];
+        let (before, is_error) = match before.get(usize::from(extra)) {
+            Some(before) => (*before, false),
+            None if extra == 7 => ("\"error\":\"no\",", true),
+            None => ("", false),
+        };
+        let data = format!("{{{before}\"choices\":[{list}]}}");
+        let data = if is_pretty {
+            data.replace(',', " ,\ndata: ")
+        } else {
+            data
+        };
+        (data, begun, ended, is_error)
+    });
+    // A comma within a text would be broken by the pretty form.
+    chunk.prop_map(|(data, begun, ended, over)| (format!("data: {data}\n\n"), begun, ended, over))
+}
+
+proptest! {
+    #[test]
+    fn any_events_are_read_as_a_parser_reads_them(
+        events in prop::collection::vec(any_event(), 0..8),
+        cuts in prop::collection::vec(1usize..60, 0..60),
+    ) {
+        let (mut begun, mut ended, mut over) = (Vec::new(), Vec::new(), false);
+        let mut text = String::new();
+        for (event, its_begun, its_ended, ends) in events {
+            text.push_str(&event);
+            begun.extend(its_begun);
+            ended.extend(its_ended);
+            over |= ends;
+        }
+        let expected = over || !ended.is_empty() && begun.iter().all(|index| ended.contains(index));
+        let mut end = StreamEnd::new(StreamKind::Chat);
+        let mut rest = text.as_bytes();
+        for cut in cuts {
+            let (head, tail) = rest.split_at(cut.min(rest.len()));
+            end.feed(head);
+            rest = tail;
+        }
+        end.feed(rest);
+        prop_assert_eq!(end.is_complete(), expected, "{}", text);
+    }
+}
+
+/// Bytes that strangers may send, out of what means something.
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    const WORDS: [&str; 34] = [
+        "\n",
+        "\n\n",
+        "\r",
+        "\r\n",
+        "data:",
+        "data: ",
+        "data",
+        "event: error",
+        "event:",
+        "id: 1",
+        ": x",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "\\",
+        ",",
+        ":",
+        "\"index\":0",
+        "\"index\":1",
+        "\"index\"",
+        "\"finish_reason\":null",
+        "\"finish_reason\":\"stop\"",
+        "null",
+        "\"choices\":[{",
+        "\"choices\":[]",
+        "\"error\"",
+        "{\"type\":\"message_stop\"",
+        "{\"type\":\"x\"",
+        "\"type\":\"error\"",
+        "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\n",
+        "[DONE]",
+        "\u{feff}",
+    ];
+    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40).prop_map(|words| words.concat().into_bytes())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_alike_however_they_come(text in any_bytes(), cuts in prop::collection::vec(1usize..40, 0..60)) {
+        for kind in [StreamKind::Chat, StreamKind::Responses, StreamKind::Messages, StreamKind::Other] {
+            let mut at_once = StreamEnd::new(kind);
+            at_once.feed(&text);
+            let mut in_pieces = StreamEnd::new(kind);
+            let mut rest = &text[..];
+            for &cut in &cuts {
+                let (head, tail) = rest.split_at(cut.min(rest.len()));
+                in_pieces.feed(head);
+                rest = tail;
+            }
+            in_pieces.feed(rest);
+            prop_assert_eq!(in_pieces.is_complete(), at_once.is_complete(), "{:?}", kind);
+            prop_assert_eq!(in_pieces.cut(), at_once.cut(), "{:?}", kind);
+        }
+    }
 }
