@@ -15,6 +15,7 @@ mod listen;
 mod load;
 mod masking;
 pub mod nearest;
+mod passthrough;
 mod policy;
 mod provider;
 mod quantity;
@@ -344,9 +345,17 @@ pub struct Server {
     /// Bounds how long a client may take nothing of its answer.
     pub send_timeout: Duration,
     pub drain: Duration,
-    /// An index into [`Config::upstreams`].
-    pub passthrough: Option<usize>,
+    pub passthrough: Option<Passthrough>,
     pub attempt_header: bool,
+}
+
+/// Where requests go that no model routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passthrough {
+    /// An index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// Globs of endpoints (without `/v1`) that administer the account and are open all the same.
+    pub paths: Vec<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

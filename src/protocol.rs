@@ -2,12 +2,15 @@
 
 use http::HeaderMap;
 
+pub mod account;
 pub mod decode;
 pub mod endpoint;
 pub mod errors;
 pub mod event;
 pub mod judge;
 pub mod models;
+pub mod path;
+pub mod percent;
 pub mod resume;
 pub mod sse;
 pub mod tail;

@@ -198,6 +198,8 @@ fn add_gateway(
         let gateway = Gateway::new(Arc::clone(&live.snapshot), connector.clone(), in_flight.clone());
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
+        // Intake refuses it, with an id and a line in the log, where Pingora would do so with neither.
+        options.allow_connect_method_proxying = true;
         let mut service = ProxyServiceBuilder::new(&conf, gateway)
             .name(if h2c { "gateway-h2c" } else { "gateway" })
             .custom(connector.clone(), Arc::new(|_, _, _| Box::pin(async { None })))

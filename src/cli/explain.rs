@@ -18,9 +18,10 @@ use tokio::time::Instant;
 use super::terminal;
 use crate::config::{Config, KeyPolicy};
 use crate::protocol::Protocol;
-use crate::protocol::endpoint::is_account_bound;
-use crate::routing::{Course, Plan, Route, RouteTable, pinned_plan, plan, unroutable};
-use crate::upstream::path::endpoint;
+use crate::protocol::account::guard_of;
+use crate::protocol::endpoint::endpoint;
+use crate::protocol::path::normal;
+use crate::routing::{Course, Plan, Route, RouteTable, plan, unroutable};
 use chain::Place;
 use supposition::{FATES, Supposition};
 use walk::Walk;
@@ -71,7 +72,12 @@ fn if_help() -> String {
 
 fn path(text: &str) -> Result<String, String> {
     match text.parse::<http::uri::PathAndQuery>() {
-        Ok(_) if text.starts_with('/') => Ok(text.to_owned()),
+        Ok(path) if text.starts_with('/') => {
+            let normal = normal(path.path()).map_err(|fault| fault.to_string())?;
+            Ok(path
+                .query()
+                .map_or_else(|| normal.to_string(), |query| format!("{normal}?{query}")))
+        }
         _ => Err("it is not a path: write it as in `/v1/messages`".to_owned()),
     }
 }
@@ -83,13 +89,6 @@ struct Asked {
     path: String,
     query: Option<String>,
     stream: bool,
-}
-
-impl Asked {
-    /// Whether the path leads to what one account keeps.
-    fn is_pinned(&self) -> bool {
-        is_account_bound(endpoint(&self.path))
-    }
 }
 
 /// The request as it is planned.
@@ -180,15 +179,14 @@ fn strangers(table: &RouteTable, suppositions: &[Supposition]) -> Option<String>
 
 /// The route and the plan, as production makes them; a spread's first target is the one that is drawn.
 fn planned(table: &RouteTable, asked: &Asked, now: Instant) -> Result<(Arc<Route>, Plan), String> {
+    if let Some(guard) = guard_of(&asked.path) {
+        return Err(unroutable::guarded(&asked.path, guard));
+    }
     let Some(route) = table.route(&asked.model) else {
         let closest: Vec<String> = table.closest(&asked.model).into_iter().map(str::to_owned).collect();
         return Err(unroutable::unknown_model(&asked.model, &closest));
     };
-    let plan = if asked.is_pinned() {
-        pinned_plan(route, &asked.model, asked.protocol, now)
-    } else {
-        plan(route, &asked.model, asked.protocol, now, |_| 0)
-    };
+    let plan = plan(route, &asked.model, asked.protocol, now, |_| 0);
     if plan.steps.is_empty() {
         let other = table.target_speaking(asked.protocol);
         return Err(unroutable::wrong_protocol(&asked.model, asked.protocol, other.as_ref()));

@@ -300,11 +300,20 @@ section! {
         "drain" = Duration, Written("10m"), "Bounds how long running responses may take after a stop signal.";
         "max_body" = Size, Written("32MiB"), "Of a request; larger ones get a 413.";
         "max_held" = Size, Written("1MiB"), "Bounds what is remembered of one stream that may be resumed: a longer one is not.";
-        "passthrough" = Text, NONE, "The upstream for requests that carry no model (files, batches, …); without it they get a 404.";
+        "passthrough" = OneOf(&[Text, Shape::Section(&PASSTHROUGH)]), NONE,
+            "The upstream for requests that no model routes (files, batches, …), or a mapping; without it they get a 404.";
         "send_timeout" = Duration, Written("5m"), "Bounds how long a client may take nothing of its answer; every byte that it takes starts the clock anew.";
         "threads" = OneOf(&[Word(server::thread_words), Number { least: 1, most: server::THREADS_MAX }]), Written("auto"),
             "`auto` is one a core; a change takes effect with the next start.";
         "watch" = Flag, Written("true"), "A changed file is taken by itself; `false` takes changes on SIGHUP only.";
+    }
+}
+
+section! {
+    PASSTHROUGH = "passthrough", "Where requests go that no model routes." => {
+        "paths" = List(&Text), NONE,
+            "Globs of paths that administer the account (organization, keys, billing, fine-tuning, …) and are open all the same.";
+        "upstream" = Text, Required, "A name from `upstreams`.";
     }
 }
 

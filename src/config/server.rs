@@ -5,10 +5,10 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::document::Node;
-use super::reader::{Reader, quote, words};
+use super::reader::{Reader, words};
 use super::source::Place;
 use super::{Log, LogFormat, Server, Upstream};
-use super::{keys, quantity};
+use super::{keys, passthrough, quantity};
 
 const BODY_BYTES_MAX: u64 = 1 << 30;
 pub(super) const THREADS_MAX: u32 = 1_024;
@@ -99,17 +99,9 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
             .value(node, "`drain`", quantity::duration)
             .unwrap_or(server.drain);
     }
-    if let Some(text) = fields
-        .get("passthrough")
-        .and_then(|node| reader.text(node, "`passthrough`"))
-    {
-        server.passthrough = position(upstreams, &text.value);
-        if server.passthrough.is_none() {
-            let names: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
-            let message = format!("unknown upstream {}", quote(text.written));
-            reader.unknown("unknown-upstream", text.place, message, &text.value, &names);
-        }
-    }
+    server.passthrough = fields
+        .section("passthrough")
+        .and_then(|(node, at)| passthrough::passthrough(reader, node, at, upstreams));
     if let Some(node) = fields.get("watch") {
         server.watch = reader.value(node, "`watch`", quantity::boolean).unwrap_or(true);
     }
@@ -119,11 +111,6 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
             .unwrap_or(true);
     }
     server
-}
-
-/// The index of the upstream called `name`.
-pub(super) fn position(upstreams: &[Upstream], name: &str) -> Option<usize> {
-    upstreams.iter().position(|upstream| &*upstream.name == name)
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Log {

@@ -8,6 +8,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::protocol::percent;
+
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
 const CHUNK_LINE_MAX_BYTES: usize = 4 * 1024;
@@ -284,23 +286,9 @@ pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
         .find(|(key, _)| *key == name)
         .and_then(|(_, value)| {
             let value = value.replace('+', " ");
-            percent_decoded(&value)
+            let bytes = percent::decoded(&value).ok()?.into_owned();
+            String::from_utf8(bytes).ok()
         })
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            decoded.push(byte);
-            continue;
-        }
-        let high = char::from(bytes.next()?).to_digit(16)?;
-        let low = char::from(bytes.next()?).to_digit(16)?;
-        decoded.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]

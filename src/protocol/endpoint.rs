@@ -22,66 +22,22 @@ const MODEL_ENDPOINTS: [&str; 18] = [
     "/score",
 ];
 
-/// What one account keeps: an id that is made here means nothing to another upstream, nor do ids that are sent here.
-const ACCOUNT_ENDPOINTS: [&str; 11] = [
-    "/conversations",
-    "/files",
-    "/batches",
-    "/messages/batches",
-    "/uploads",
-    "/vector_stores",
-    "/containers",
-    "/assistants",
-    "/threads",
-    "/fine_tuning",
-    "/evals",
-];
-
-/// Below these, a path names what an earlier request has left.
-const ACCOUNT_ENDPOINTS_BELOW: [&str; 3] = ["/responses/", "/chat/completions/", "/videos/"];
-
 /// Whether this endpoint's requests can't do without a model.
 pub fn names_model(endpoint: &str) -> bool {
     MODEL_ENDPOINTS.contains(&endpoint)
 }
 
-/// Whether requests to this endpoint are bound to one account, whatever their body says.
-pub fn is_account_bound(endpoint: &str) -> bool {
-    let is_at_or_below = |place: &str| {
-        endpoint
-            .strip_prefix(place)
-            .is_some_and(|below| below.is_empty() || below.starts_with('/'))
-    };
-    !names_model(endpoint)
-        && (ACCOUNT_ENDPOINTS.iter().any(|place| is_at_or_below(place))
-            || ACCOUNT_ENDPOINTS_BELOW.iter().any(|place| endpoint.starts_with(place)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_an_account_keeps_is_bound_to_it() {
-        for bound in [
-            "/files",
-            "/files/f/content",
-            "/responses/r",
-            "/responses/r/cancel",
-            "/messages/batches/b",
-            "/threads/t/runs",
-        ] {
-            assert!(is_account_bound(bound), "{bound}");
-        }
-        for free in [
-            "/responses",
-            "/responses/compact",
-            "/messages",
-            "/filesystem",
-            "/chat/completions",
-            "/videos",
-        ] {
-            assert!(!is_account_bound(free), "{free}");
-        }
+/// What a normal path asks for, without the versions that it begins with.
+///
+/// SDKs are given base URLs with and without `/v1`, and Anthropic's put `/v1` before every path of their own:
+/// `/v1/chat/completions` → `/chat/completions`; `/v1/v1/messages` → `/messages`; `/v1` → ``.
+pub fn endpoint(path: &str) -> &str {
+    let mut rest = path;
+    while let Some(after) = rest
+        .strip_prefix("/v1")
+        .filter(|after| after.is_empty() || after.starts_with('/'))
+    {
+        rest = after;
     }
+    rest
 }

@@ -1,5 +1,6 @@
 //! Intake: the request is read as far as routing needs, and planned or answered here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::TRANSFER_ENCODING;
@@ -15,10 +16,11 @@ use super::reading;
 use super::relay::Relay;
 use super::reply::{self, Refusal};
 use crate::body::Replay;
-use crate::protocol::endpoint::{is_account_bound, names_model};
-use crate::protocol::{Protocol, StreamKind, models};
+use crate::protocol::account::{Guard, guard_of};
+use crate::protocol::endpoint::{endpoint, names_model};
+use crate::protocol::path::{self, PathFault};
+use crate::protocol::{Protocol, StreamKind, models, percent};
 use crate::routing::{Route, pinned_plan, plan};
-use crate::upstream::path::endpoint;
 
 /// The header section; nginx takes as much by default.
 const HEADERS_MAX_BYTES: usize = 32 * 1024;
@@ -29,18 +31,26 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
     session.set_write_timeout(Some(ctx.snapshot.send_timeout));
     // A client's next request may come before Pingora is quite done with this one; it is not a fault.
     session.set_pipelining_enabled(true);
-    let endpoint = endpoint(session.req_header().uri.path()).to_owned();
-    ctx.protocol = Protocol::of_request(&endpoint, &session.req_header().headers);
+    let path = match normal_path(session, ctx.snapshot.table.passthrough.is_some()) {
+        Ok(path) => path,
+        Err(refusal) => {
+            ctx.protocol = Protocol::of_path(session.req_header().uri.path());
+            return reply::refuse(session, ctx, refusal).await.map(|()| true);
+        }
+    };
+    let endpoint = endpoint(&path);
+    ctx.protocol = Protocol::of_request(endpoint, &session.req_header().headers);
     if session.req_header().method == Method::POST {
-        ctx.kind = StreamKind::of_path(&endpoint);
+        ctx.kind = StreamKind::of_path(endpoint);
     }
     let planned = match refuse_framing(session) {
         Some(refusal) => Err(refusal.into()),
-        None => match intent(session, &endpoint) {
+        None => match intent(session, &path) {
             Intent::ListModels => return list_models(session, ctx).await,
             Intent::ShowModel(id) => return show_model(session, ctx, &id).await,
-            Intent::Route => route(session, ctx, &endpoint).await,
+            Intent::Route => route(session, ctx, endpoint).await,
             Intent::PassThrough => pass_through(session, ctx, Replay::default()),
+            Intent::Hold => hold(session, ctx, endpoint).await,
             Intent::Relay => relay(session, ctx),
         },
     };
@@ -95,10 +105,33 @@ fn refuse_framing(session: &Session) -> Option<Refusal> {
     (request.headers.contains_key(TRANSFER_ENCODING) && raw_has_length()).then_some(Refusal::AmbiguousFraming)
 }
 
-fn intent(session: &mut Session, endpoint: &str) -> Intent {
+/// The request's path in its normal form, which everything sees from here on.
+fn normal_path(session: &mut Session, has_passthrough: bool) -> Result<String, Refusal> {
+    let request = session.req_header();
+    match request.method {
+        Method::GET | Method::HEAD | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {}
+        Method::OPTIONS if has_passthrough => {}
+        Method::OPTIONS | Method::TRACE | Method::CONNECT => return Err(Refusal::MethodNotAllowed),
+        _ => return Err(Refusal::UnknownMethod),
+    }
+    if !request.raw_path_is_utf8() {
+        return Err(Refusal::Path(PathFault::NotUtf8));
+    }
+    let path = request.uri.path();
+    let normal = path::normal(path).map_err(Refusal::Path)?.into_owned();
+    if normal != path {
+        let query = request.uri.query().map(|query| format!("?{query}"));
+        let target = format!("{normal}{}", query.unwrap_or_default());
+        let uri = target.try_into().map_err(|_| Refusal::Path(PathFault::Control))?;
+        session.req_header_mut().set_uri(uri);
+    }
+    Ok(normal)
+}
+
+fn intent(session: &mut Session, path: &str) -> Intent {
     let is_empty = session.as_mut().is_body_empty();
     let request = session.req_header();
-    Intent::of(&request.method, endpoint, &request.headers, is_empty)
+    Intent::of(&request.method, path, &request.headers, is_empty)
 }
 
 async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -> Result<Stage, Stop> {
@@ -108,7 +141,7 @@ async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) 
     match &body.facts().model {
         Some(model) => {
             ctx.asked.model = Some(Arc::from(model.name.as_str()));
-            let pinned = body.facts().pinned || is_account_bound(endpoint);
+            let pinned = body.facts().pinned;
             plan_route(session, ctx, body, pinned)
         }
         // What an account keeps may say which model is meant.
@@ -177,13 +210,40 @@ fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
     Ok(Stage::Relaying(Relay::new(step, Instant::now())))
 }
 
+/// A request with a body that is read, though no model in it routes the request.
+async fn hold(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -> Result<Stage, Stop> {
+    // What would be refused need not be received.
+    passthrough_route(session, ctx)?;
+    let body = reading::read(session, ctx, endpoint).await?;
+    ctx.asked.bytes_in = body.len();
+    ctx.asked.stream = body.facts().stream;
+    pass_through(session, ctx, body)
+}
+
 fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<Route>, Stop> {
-    let route = ctx.snapshot.table.passthrough.clone();
-    let path = || session.req_header().uri.path().to_owned();
-    let route = route.ok_or_else(|| Refusal::NoPassthrough {
-        method: session.req_header().method.clone(),
-        path: path(),
-    })?;
+    let table = &ctx.snapshot.table;
+    let request = session.req_header();
+    let guard = guard_of(request.uri.path());
+    let Some(route) = table.passthrough.clone() else {
+        return Err(Refusal::NoPassthrough {
+            method: request.method.clone(),
+            path: request.uri.path().to_owned(),
+            guard,
+        }
+        .into());
+    };
+    if guard == Some(Guard::Administered) && !table.opens(request.uri.path()) {
+        return Err(Refusal::Administered {
+            method: request.method.clone(),
+            path: request.uri.path().to_owned(),
+            upstream: route
+                .targets()
+                .map(|target| Arc::clone(&target.upstream.name))
+                .next()
+                .unwrap_or_default(),
+        }
+        .into());
+    }
     if !route.targets().any(|target| target.upstream.speaks(ctx.protocol)) {
         return Err(Refusal::PassthroughProtocol { protocol: ctx.protocol }.into());
     }
@@ -198,7 +258,9 @@ async fn list_models(session: &mut Session, ctx: &mut RequestContext) -> Result<
 }
 
 async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &str) -> Result<bool> {
-    let id = percent_decoded(encoded);
+    // Names may hold slashes and what else SDKs encode; in a normal path everything can be decoded.
+    let id = percent::decoded(encoded).unwrap_or(Cow::Borrowed(encoded.as_bytes()));
+    let id = String::from_utf8_lossy(&id).into_owned();
     let table = &ctx.snapshot.table;
     if table.route(&id).is_some() {
         let body = models::one(ctx.protocol, &id, ctx.snapshot.loaded_at);
@@ -208,30 +270,6 @@ async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &s
     reply::refuse(session, ctx, Refusal::UnknownModel { model: id, closest })
         .await
         .map(|()| true)
-}
-
-/// Model names may hold a slash or other characters that SDKs encode (RFC 3986 §2.1). What is no UTF-8 matches nothing.
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .filter(|_| bytes[at] == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// OpenAI's and Anthropic's SDKs say how often they have tried already.

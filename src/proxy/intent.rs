@@ -3,7 +3,8 @@
 use http::header::{CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, Method};
 
-use crate::protocol::endpoint::names_model;
+use crate::protocol::account::guard_of;
+use crate::protocol::endpoint::{endpoint, names_model};
 
 pub(super) enum Intent {
     ListModels,
@@ -12,22 +13,26 @@ pub(super) enum Intent {
     Route,
     /// No body, so no model.
     PassThrough,
+    /// A body that may name a model, but none that routes this request: it is read so that it can be sent again.
+    Hold,
     /// A body that need not be read, of whatever size; or a websocket.
     Relay,
 }
 
 impl Intent {
-    /// `is_empty`: the request has no body.
-    pub(super) fn of(method: &Method, endpoint: &str, headers: &HeaderMap, is_empty: bool) -> Self {
+    /// `path` is in its normal form; `is_empty`: the request has no body.
+    pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap, is_empty: bool) -> Self {
+        let endpoint = endpoint(path);
         let asks = matches!(*method, Method::GET | Method::HEAD);
-        let sends = matches!(*method, Method::POST | Method::PUT | Method::PATCH);
+        let sends = *method == Method::POST;
         match endpoint {
             _ if is_websocket(headers) => Self::Relay,
-            "/models" | "/models/" if asks => Self::ListModels,
+            "/models" if asks => Self::ListModels,
             _ if asks && endpoint.starts_with("/models/") => Self::ShowModel(endpoint["/models/".len()..].to_owned()),
             _ if sends && names_model(endpoint) => Self::Route,
             _ if is_empty => Self::PassThrough,
-            _ if is_json(headers) => Self::Route,
+            _ if is_json(headers) && sends && guard_of(path).is_none() => Self::Route,
+            _ if is_json(headers) => Self::Hold,
             _ => Self::Relay,
         }
     }
@@ -70,6 +75,7 @@ mod tests {
             Intent::ShowModel(_) => "show",
             Intent::Route => "route",
             Intent::PassThrough => "pass",
+            Intent::Hold => "hold",
             Intent::Relay => "relay",
         }
     }
@@ -94,6 +100,9 @@ mod tests {
             (Method::POST, "/batches/b/cancel", JSON, true, "pass"),
             (Method::DELETE, "/files/f", None, true, "pass"),
             (Method::POST, "/files", FORM, false, "relay"),
+            (Method::POST, "/v1/files", JSON, false, "hold"),
+            (Method::PUT, "/v1/chat/completions", JSON, false, "hold"),
+            (Method::DELETE, "/brand-new", JSON, false, "hold"),
             (Method::PUT, "/files", None, false, "relay"),
             (Method::GET, "/models", None, true, "list"),
             (Method::HEAD, "/models/m", None, true, "show"),

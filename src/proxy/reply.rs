@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
@@ -16,8 +16,13 @@ use super::context::{RequestContext, Stage};
 use super::headers::{self, Origin};
 use crate::body::{Encoding, EncodingError, FormError, ScanError, TooLarge};
 use crate::protocol::Protocol;
+use crate::protocol::account::Guard;
 use crate::protocol::errors::GatewayError;
-use crate::routing::unroutable::{unknown_model, wrong_protocol};
+use crate::protocol::path::PathFault;
+use crate::routing::unroutable::{administered, no_passthrough, unknown_model, wrong_protocol};
+
+/// As `allow` lists them (RFC 9110 §10.2.1).
+const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 /// After an early refusal the rest of the body is read for so long, so that the client gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -26,6 +31,12 @@ const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Why a request is refused before any upstream is asked. `Display` is what the client reads.
 #[derive(Debug, Error)]
 pub(super) enum Refusal {
+    #[error("this method is not served here; served are {SERVED_METHODS}")]
+    MethodNotAllowed,
+    #[error("this method is not known here; served are {SERVED_METHODS}")]
+    UnknownMethod,
+    #[error(transparent)]
+    Path(PathFault),
     #[error("the request header is larger than {max_bytes} bytes, the most that is taken here")]
     HeadersTooLarge { max_bytes: usize },
     #[error("the request has both `content-length` and `transfer-encoding`; send one of them (RFC 9112, section 6.1)")]
@@ -56,11 +67,18 @@ pub(super) enum Refusal {
         protocol: Protocol,
         other: Option<(Arc<str>, Arc<str>)>,
     },
-    #[error(
-        "{method} {path} carries no model, and no upstream is set for such requests; \
-         the operator can name one as `server.passthrough`"
-    )]
-    NoPassthrough { method: Method, path: String },
+    #[error("{}", no_passthrough(.method, .path, *.guard))]
+    NoPassthrough {
+        method: Method,
+        path: String,
+        guard: Option<Guard>,
+    },
+    #[error("{}", administered(.method, .path, .upstream))]
+    Administered {
+        method: Method,
+        path: String,
+        upstream: Arc<str>,
+    },
     #[error("the upstream for requests without a model does not speak the {} protocol", .protocol.name())]
     PassthroughProtocol { protocol: Protocol },
 }
@@ -68,12 +86,16 @@ pub(super) enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
+            Self::Administered { .. } => StatusCode::FORBIDDEN,
             Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
-            Self::AmbiguousFraming
+            Self::Path(_)
+            | Self::AmbiguousFraming
             | Self::MalformedBody
             | Self::Encoding(EncodingError::Corrupt { .. })
             | Self::Body(_)
@@ -86,6 +108,9 @@ impl Refusal {
 
     fn code(&self) -> &'static str {
         match self {
+            Self::MethodNotAllowed | Self::UnknownMethod => "method_not_allowed",
+            Self::Path(_) => "invalid_path",
+            Self::Administered { .. } => "account_administration",
             Self::HeadersTooLarge { .. } => "headers_too_large",
             Self::AmbiguousFraming | Self::MalformedBody => "malformed_request",
             Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => "request_too_large",
@@ -102,7 +127,11 @@ impl Refusal {
 
     /// Where the next request would begin is not known.
     fn loses_framing(&self) -> bool {
-        matches!(self, Self::AmbiguousFraming | Self::MalformedBody)
+        // CONNECT has framing of its own (RFC 9112 §6.3).
+        matches!(
+            self,
+            Self::AmbiguousFraming | Self::MalformedBody | Self::MethodNotAllowed
+        )
     }
 
     fn param(&self) -> Option<&'static str> {
@@ -129,6 +158,9 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         // RFC 9110 §12.5.3: in a response, what a request may come in.
         header.insert_header(ACCEPT_ENCODING, Encoding::UNDERSTOOD)?;
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        header.insert_header(ALLOW, SERVED_METHODS)?;
     }
     answer(session, ctx, header, error.body(ctx.protocol, ctx.id.as_str())).await?;
     if unread {

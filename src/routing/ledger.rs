@@ -7,6 +7,7 @@ use sfv::{KeyRef, ListSerializer, StringRef, TokenRef};
 use super::left_out::LeftOut;
 use crate::classify::Class;
 use crate::protocol::errors::{GatewayError, Tried};
+use crate::protocol::percent;
 
 #[derive(Default)]
 pub struct Ledger {
@@ -108,7 +109,8 @@ impl Ledger {
     fn render(&self) -> String {
         let mut list = ListSerializer::new();
         for entry in &self.entries {
-            let target = printable(&entry.target);
+            // Structured strings are ASCII only (RFC 9651 §3.3.3).
+            let target = percent::encoded(&entry.target, percent::UNPRINTABLE).to_string();
             let mut item = list.bare_item(StringRef::from_str(&target).expect("made printable"));
             if let Some(status) = entry.status {
                 item = item.parameter(key("status"), status);
@@ -130,18 +132,6 @@ impl Ledger {
 
 fn key(name: &'static str) -> &'static KeyRef {
     KeyRef::from_str(name).expect("a lower-case name")
-}
-
-/// Structured strings are ASCII only (RFC 9651 §3.3.3); other bytes are percent-encoded.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            0x20..=0x7e => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

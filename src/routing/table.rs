@@ -12,6 +12,8 @@ use crate::config::{
     self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts, glob,
 };
 use crate::protocol::Protocol;
+use crate::protocol::endpoint::endpoint;
+use crate::protocol::path::segments_seen;
 use crate::upstream::registry::SharedHealth;
 use crate::upstream::{Standing, Upstream};
 
@@ -25,8 +27,10 @@ pub struct RouteTable {
     pub upstreams: Vec<Arc<Upstream>>,
     /// In the order of the file.
     pub routes: Vec<Arc<Route>>,
-    /// For requests that carry no model.
+    /// For requests that no model routes.
     pub passthrough: Option<Arc<Route>>,
+    /// Globs of endpoints that administer an account and that the passthrough is open for.
+    opened: Vec<Arc<str>>,
     /// By [`Target::measured`].
     pub measured: Vec<Measured>,
     exact: HashMap<Arc<str>, Arc<Route>>,
@@ -131,19 +135,25 @@ impl RouteTable {
             }
         }
         globs.sort_by_key(|route| std::cmp::Reverse(glob::literal_chars(&route.name)));
-        let passthrough = config
-            .server
-            .passthrough
-            .map(|index| Arc::new(compiler.passthrough(index)));
+        let passthrough = config.server.passthrough.as_ref();
+        let opened = passthrough.map_or_else(Vec::new, |passthrough| passthrough.paths.clone());
+        let passthrough = passthrough.map(|passthrough| Arc::new(compiler.passthrough(passthrough.upstream)));
         let measured = compiler.measured.into_inner();
         Self {
             exact,
             globs,
             routes,
             passthrough,
+            opened,
             measured,
             upstreams,
         }
+    }
+
+    /// Whether the passthrough is open for the normal path `path` although it administers an account.
+    pub fn opens(&self, path: &str) -> bool {
+        let seen: String = segments_seen(path).iter().flat_map(|segment| ["/", segment]).collect();
+        self.opened.iter().any(|glob| glob::matches(glob, endpoint(&seen)))
     }
 
     /// The route of a model: the exact name, then the glob with most literal characters.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::protocol::Protocol;
+use crate::protocol::account::Guard;
 
 /// `closest`: configured names, best first.
 pub fn unknown_model(model: &str, closest: &[String]) -> String {
@@ -22,5 +25,31 @@ pub fn wrong_protocol(model: &str, protocol: Protocol, other: Option<&(Arc<str>,
     format!(
         "no target of the model `{model}` speaks the {} protocol{alternative}",
         protocol.name()
+    )
+}
+
+/// `asked`: a path, or a method and a path.
+pub fn guarded(asked: &str, guard: Guard) -> String {
+    match guard {
+        Guard::Kept => format!("{asked} is about what an account keeps, so no model routes it"),
+        Guard::Administered => format!("{asked} administers an account, so no model routes it"),
+    }
+}
+
+/// Why `method` and `path` lead nowhere where no upstream is set for what no model routes.
+pub fn no_passthrough(method: &Method, path: &str, guard: Option<Guard>) -> String {
+    let asked = format!("{method} {path}");
+    let why = guard.map_or_else(
+        || format!("{asked} is routed by no model"),
+        |guard| guarded(&asked, guard),
+    );
+    format!("{why}, and no upstream is set for such requests; the operator can name one as `server.passthrough`")
+}
+
+/// Why `method` and `path` are closed where there is such an `upstream`.
+pub fn administered(method: &Method, path: &str, upstream: &str) -> String {
+    format!(
+        "{method} {path} administers an account, which is closed here; the operator can open it with \
+         `server: {{ passthrough: {{ upstream: {upstream}, paths: [{path}] }} }}`"
     )
 }

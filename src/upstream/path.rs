@@ -1,23 +1,9 @@
 //! Where a request goes below an upstream's base URL.
-//!
-//! SDKs are given base URLs with and without `/v1`, and Anthropic's put `/v1` before every path of their own. So leading
-//! `/v1` segments are taken off first, and what is left is the endpoint.
 
-use crate::protocol::Protocol;
+use crate::protocol::endpoint::endpoint;
+use crate::protocol::{Protocol, percent};
 
-/// `/v1/chat/completions` → `/chat/completions`; `/v1/v1/messages` → `/messages`; `/v1` → ``.
-pub fn endpoint(path: &str) -> &str {
-    let mut rest = path;
-    while let Some(after) = rest
-        .strip_prefix("/v1")
-        .filter(|after| after.is_empty() || after.starts_with('/'))
-    {
-        rest = after;
-    }
-    rest
-}
-
-/// The path and query at the upstream for a client's `path` and `query`.
+/// The path and query at the upstream for a client's `path`, in its normal form, and `query`.
 ///
 /// An openai path is what follows `/v1`, after the base URL's path. An anthropic one keeps its `/v1`, but where the base
 /// URL's path already ends in a version.
@@ -58,21 +44,11 @@ pub(super) fn encode_query(pairs: &[(String, String)]) -> String {
         if !query.is_empty() {
             query.push('&');
         }
-        encode_into(&mut query, name);
+        query.extend(percent::encoded(name, percent::QUERY_PART));
         query.push('=');
-        encode_into(&mut query, value);
+        query.extend(percent::encoded(value, percent::QUERY_PART));
     }
     query
-}
-
-fn encode_into(out: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -125,13 +125,13 @@ fn every_section() -> Value {
             "n": ["u/b"],
         },
         "policy": { "timeouts": {}, "retry": {}, "cooldown": {} },
-        "server": {},
+        "server": { "passthrough": { "upstream": "u" } },
         "log": {},
     })
 }
 
 /// Where [`every_section`] has each section of the schema.
-const PLACES: [(&str, &str); 19] = [
+const PLACES: [(&str, &str); 20] = [
     ("configuration", ""),
     ("admin", "/admin"),
     ("listener", "/listen/0"),
@@ -150,6 +150,7 @@ const PLACES: [(&str, &str); 19] = [
     ("retry", "/policy/retry"),
     ("cooldown", "/policy/cooldown"),
     ("server", "/server"),
+    ("passthrough", "/server/passthrough"),
     ("log", "/log"),
 ];
 

@@ -201,7 +201,7 @@ policy:
   timeouts: { deadline: 1h }
   retry: { same_target: 0, max_wait: 10s }
   exhausted: first
-server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, send_timeout: 7s, drain: 1m, passthrough: a, attempt_header: false }
+server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, send_timeout: 7s, drain: 1m, passthrough: { upstream: a, paths: [/v1/organization/usage/*, /api/v1/KEYS] }, attempt_header: false }
 log: { level: debug, format: json }
 ";
     let check = Check::of(yaml)
@@ -231,13 +231,14 @@ log: { level: debug, format: json }
     let server = &config.server;
     assert!(!server.watch);
     assert_eq!(
-        (
-            server.threads,
-            server.max_body_bytes,
-            server.max_held_bytes,
-            server.passthrough
-        ),
-        (Some(4), 65_536, 2_048, Some(0))
+        (server.threads, server.max_body_bytes, server.max_held_bytes),
+        (Some(4), 65_536, 2_048)
+    );
+    let passthrough = server.passthrough.as_ref().unwrap();
+    assert_eq!(passthrough.upstream, 0);
+    assert_eq!(
+        passthrough.paths.iter().map(|path| &**path).collect::<Vec<_>>(),
+        ["/organization/usage/*", "/api/v1/keys"]
     );
     assert!(!server.attempt_header);
     assert_eq!(

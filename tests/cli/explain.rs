@@ -33,7 +33,7 @@ const CASES: [(&str, &str); 17] = [
         "cooldown-json",
         "two-of-openai --json --if openai=401 --if openrouter=refused",
     ),
-    ("pinned", "gpt-4 --path /v1/files"),
+    ("kept", "gpt-4 --path /v1/files"),
     ("unknown-model", "gtp-4o --if openai=429"),
     ("unknown-upstream", "gpt-4o --if opneai=429"),
 ];

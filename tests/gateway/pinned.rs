@@ -88,22 +88,6 @@ async fn among_equals_it_is_always_the_first() {
     );
 }
 
-#[tokio::test]
-async fn what_an_account_keeps_is_bound_by_its_path() {
-    let first = Upstream::always(Answer::json(402, "{}")).await;
-    let second = Upstream::always(well()).await;
-    let gateway = Gateway::start(chain(&[first.url(), second.url()])).await;
-    for path in ["/v1/threads/t/runs", "/v1/fine_tuning/jobs", "/v1/videos/v/remix"] {
-        let response = gateway.post(path, chat("m")).await;
-        assert_eq!(
-            (response.status(), response.header("x-gateway-upstream")),
-            (402, Some("a")),
-            "{path}"
-        );
-    }
-    assert_eq!(second.connections(), 0);
-}
-
 /// An upstream for models, one for what an account keeps, and the gateway before them.
 async fn with_files(answers: impl IntoIterator<Item = Answer>) -> (Upstream, Upstream, Gateway) {
     let plain = Upstream::always(well()).await;

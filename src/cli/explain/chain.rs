@@ -15,30 +15,12 @@ pub(super) struct Place<'a> {
     pub(super) name: Arc<str>,
     /// The model's name there.
     pub(super) model: Arc<str>,
-    /// When its turn comes, from 1.
-    pub(super) position: Result<usize, PassedOver>,
+    /// When its turn comes, from 1. `None`: it doesn't speak the request's protocol and is passed over.
+    pub(super) position: Option<usize>,
     /// The routes that lead here from the one that was asked for, outermost first.
     pub(super) via: Vec<Arc<str>>,
     pub(super) spread: Option<Share>,
     pub(super) shown: Shown,
-}
-
-/// Why a target has no turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PassedOver {
-    /// It doesn't speak the request's protocol.
-    Protocol,
-    /// The request is bound to one account's state, which is at the first target.
-    Pinned,
-}
-
-impl PassedOver {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Protocol => "protocol",
-            Self::Pinned => "pinned",
-        }
-    }
 }
 
 /// A target's share of what comes to its spread.
@@ -77,7 +59,7 @@ pub(super) fn places<'a>(config: &Config, route: &'a Route, plan: &Plan, asked: 
             }
         };
         places.extend(members.into_iter().map(|(target, spread)| Place {
-            position: position(plan, target, asked),
+            position: position(plan, target),
             via: via.clone(),
             spread,
             ..place(config, target, asked)
@@ -94,25 +76,17 @@ fn place<'a>(config: &Config, target: &'a Arc<Target>, asked: &Asked) -> Place<'
         target,
         name: target.name(Some(&model)),
         model,
-        position: Err(PassedOver::Protocol),
+        position: None,
         via: Vec::new(),
         spread: None,
         shown: shown(&target.upstream, &config.upstreams[target.upstream.index], asked),
     }
 }
 
-fn position(plan: &Plan, target: &Target, asked: &Asked) -> Result<usize, PassedOver> {
-    let speaks = target.upstream.speaks(asked.protocol);
-    let reason = if speaks {
-        PassedOver::Pinned
-    } else {
-        PassedOver::Protocol
-    };
-    plan.steps
-        .iter()
-        .position(|step| std::ptr::eq(&*step.target, target))
-        .map(|at| at + 1)
-        .ok_or(reason)
+fn position(plan: &Plan, target: &Target) -> Option<usize> {
+    let steps = &plan.steps;
+    let at = steps.iter().position(|step| std::ptr::eq(&*step.target, target))?;
+    Some(at + 1)
 }
 
 /// For each group of the compiled route, in its order: the routes through which the chain came to it.

@@ -6,7 +6,7 @@ use http::HeaderName;
 use serde_json::{Map, Value, json};
 
 use super::Explanation;
-use super::chain::{PassedOver, Place};
+use super::chain::Place;
 use super::masking::MASK;
 use super::walk::{Attempt, End, Span, Walk};
 use crate::classify::Action;
@@ -60,8 +60,8 @@ fn place(place: &Place<'_>, explanation: &Explanation<'_>) -> Value {
         .collect();
     json!({
         "target": &*place.name,
-        "position": place.position.ok(),
-        "passed_over": place.position.err().map(PassedOver::name),
+        "position": place.position,
+        "passed_over": place.position.is_none().then_some("protocol"),
         "upstream": &*upstream.name,
         "provider": upstream.provider.as_deref(),
         "protocols": upstream.protocols.iter().copied().map(Protocol::name).collect::<Vec<_>>(),

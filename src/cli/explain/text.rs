@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::chain::{PassedOver, Place};
+use super::chain::Place;
 use super::json::key_name;
 use super::walk::{Attempt, End, Failed, Span, Walk};
 use super::{Asked, Explanation};
@@ -44,7 +44,7 @@ pub(super) fn render(explanation: &Explanation<'_>, colour: bool) -> String {
     let mut spread = None;
     for place in &explanation.places {
         let number = place.spread.as_ref().map(|share| share.number);
-        if number.is_some() && number != spread && !explanation.asked.is_pinned() {
+        if number.is_some() && number != spread {
             page.line("");
             page.line(
                 "one of these is drawn by weight for each request; if it fails, the others come next in this order:",
@@ -86,13 +86,10 @@ fn target(page: &mut Page, place: &Place<'_>, asked: &Asked) {
         via => format!("  by route {}", via.join(" > ")),
     };
     page.line("");
-    let position = match place.position {
-        Ok(position) => position,
-        Err(reason) => {
-            let why = passed_over(place, reason, asked);
-            page.line(&format!(" -  {}{share}{via}  passed over: {why}", place.name));
-            return;
-        }
+    let Some(position) = place.position else {
+        let why = passed_over(place, asked);
+        page.line(&format!(" -  {}{share}{via}  passed over: {why}", place.name));
+        return;
     };
     let line = format!("{position:>2}  {}{share}{via}", page.bold(&place.name));
     page.line(&line);
@@ -138,15 +135,10 @@ fn watched(balance: &Balance) -> String {
     format!("{from}, every {}, low below {}", short(balance.every), balance.low)
 }
 
-fn passed_over(place: &Place<'_>, reason: PassedOver, asked: &Asked) -> String {
-    match reason {
-        PassedOver::Pinned => "the path leads to what one account keeps".to_owned(),
-        PassedOver::Protocol => {
-            let protocols = place.target.upstream.protocols.iter().copied();
-            let spoken: Vec<&str> = protocols.map(Protocol::name).collect();
-            format!("speaks {}, not {}", spoken.join(" and "), asked.protocol.name())
-        }
-    }
+fn passed_over(place: &Place<'_>, asked: &Asked) -> String {
+    let protocols = place.target.upstream.protocols.iter().copied();
+    let spoken: Vec<&str> = protocols.map(Protocol::name).collect();
+    format!("speaks {}, not {}", spoken.join(" and "), asked.protocol.name())
 }
 
 fn clocks(timeouts: &Timeouts) -> String {

@@ -1,6 +1,7 @@
 //! What two configurations differ in, by the names that an operator gave.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::config::{Admin, Config, Listener, Route, Server, Target, UpstreamTarget};
 use crate::telemetry::fields;
@@ -86,12 +87,13 @@ fn same_route(before: &Config, old: &Route, after: &Config, new: &Route) -> bool
 fn settings(before: &Config, after: &Config) -> Vec<String> {
     // The upstream that `passthrough` names by its place, as a name.
     let server = |config: &Config| {
-        let passthrough = config.server.passthrough;
+        let passthrough = config.server.passthrough.as_ref();
         let server = Server {
             passthrough: None,
             ..config.server.clone()
         };
-        (server, passthrough.map(|index| config.upstreams[index].name.clone()))
+        let named = passthrough.map(|passthrough| (&config.upstreams[passthrough.upstream].name, &passthrough.paths));
+        (server, named.map(|(name, paths)| (Arc::clone(name), paths.clone())))
     };
     let changed = [
         (
