@@ -11,6 +11,7 @@ pub mod judge;
 pub mod models;
 pub mod path;
 pub mod percent;
+pub mod reported_error;
 pub mod resume;
 pub mod sse;
 pub mod tail;

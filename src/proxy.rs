@@ -1,6 +1,7 @@
 //! A request's journey, one phase a file: intake → attempt → verdict → delivery → record.
 
 mod attempt;
+mod break_off;
 mod chain;
 mod context;
 mod delivery;
@@ -100,7 +101,7 @@ impl ProxyHttp for Gateway {
         verdict::on_answer(upstream_response, ctx)
     }
 
-    /// The end of an answer.
+    /// What was found out about an answer, and its end.
     fn response_body_filter(
         &self,
         _session: &mut Session,
@@ -108,6 +109,8 @@ impl ProxyHttp for Gateway {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
+        // Before the client reads that its stream has failed, and asks again.
+        verdict::reported(ctx);
         if end_of_stream {
             ctx.delivered = true;
             // Before the client knows, whose next request may then come.
@@ -146,6 +149,7 @@ impl ProxyHttp for Gateway {
 
     /// The access-log line.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
+        verdict::reported(ctx);
         health::ended(ctx, error.is_none());
         resuming::account(ctx);
         let outcome = record::outcome(session, error, ctx);

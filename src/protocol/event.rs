@@ -97,11 +97,11 @@ fn of_chunk(object: &Map<String, Value>) -> Meaning {
         return if has { Meaning::Content } else { Meaning::Nothing };
     };
     let mut meaning = Meaning::Nothing;
+    if choices.iter().any(is_failed_choice) {
+        return Meaning::Failure;
+    }
     for choice in choices.iter().filter_map(Value::as_object) {
         let reason = choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default();
-        if reason == "error" || choice.get("error").is_some_and(is_something) {
-            return Meaning::Failure;
-        }
         let text = choice.get("text").is_some_and(is_something);
         let parts = ["delta", "message"]
             .iter()
@@ -111,6 +111,26 @@ fn of_chunk(object: &Map<String, Value>) -> Meaning {
         }
     }
     meaning
+}
+
+fn is_failed_choice(choice: &Value) -> bool {
+    let reason = choice.get("finish_reason").and_then(Value::as_str).unwrap_or_default();
+    is_failed_reason(reason) || choice.get("error").is_some_and(is_something)
+}
+
+/// Whether a choice that ends with this `finish_reason` was given up by its upstream: so OpenRouter and Mistral,
+/// DeepSeek (<https://api-docs.deepseek.com/api/create-chat-completion>) and Zhipu
+/// (<https://docs.bigmodel.cn/cn/api/introduction>) tell it.
+pub(super) fn is_failed_reason(reason: &str) -> bool {
+    matches!(reason, "error" | "insufficient_system_resource" | "network_error")
+}
+
+/// Whether an event in the middle of a chat or message stream reports an error, as one before anything meaningful does.
+pub(super) fn reports_error(value: &Value) -> bool {
+    let choices = value.get("choices").and_then(Value::as_array);
+    is_failure(value)
+        || choices.is_some_and(|choices| choices.iter().any(is_failed_choice))
+        || value.as_object().is_some_and(is_flat_failure)
 }
 
 /// Members that come with every delta.

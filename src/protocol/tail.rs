@@ -1,16 +1,17 @@
-//! Did a committed stream reach its protocol's end, and where was it cut? SDKs take any clean end for success, so
-//! the gateway must know (docs: behaviour, "after commit").
+//! Did a committed stream reach its protocol's end, has its upstream reported an error, and where was it cut? SDKs take
+//! any clean end for success, so the gateway must know (docs: behaviour, "after commit").
 //!
 //! Bytes are looked at once, as they come, and only the members of an event that tell are read ([`Outline`]). Most
 //! events are whole lines that say nothing about the end, which three short searches tell ([`plain`]). Nothing is kept
-//! but a few words of state, however long the stream and its events are.
+//! but a few words of state, however long the stream and its events are, and the beginning of an event that may report
+//! an error.
 
 use memchr::memchr2;
 
 use self::choices::Choices;
 use self::outline::{EventType, Outline};
 use self::plain::is_plain;
-use super::StreamKind;
+use super::{HELD_MAX_BYTES, StreamKind};
 
 mod choices;
 mod cut;
@@ -22,6 +23,8 @@ pub use self::cut::Cut;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// `event:`, the longest field name that matters, with its colon.
 const FIELD_BYTES: usize = 6;
+/// A buffer up to this is kept for the next event.
+const KEPT_BYTES_MAX: usize = 4096;
 /// A little longer than ` error`, the only event's name that matters.
 const NAME_BYTES: usize = 8;
 
@@ -38,6 +41,8 @@ pub struct StreamEnd {
     choices: Choices,
     /// The protocol's own end has come.
     is_over: bool,
+    /// The data of the event by which the upstream has reported an error.
+    reported: Option<Vec<u8>>,
 }
 
 /// The line that is being read.
@@ -65,6 +70,8 @@ struct Event {
     has_data: bool,
     is_named_error: bool,
     outline: Outline,
+    /// The beginning of its data, as far as it may matter.
+    data: Vec<u8>,
 }
 
 impl Event {
@@ -74,6 +81,7 @@ impl Event {
             has_data: false,
             is_named_error: false,
             outline: Outline::new(kind),
+            data: Vec::new(),
         }
     }
 }
@@ -88,6 +96,7 @@ impl StreamEnd {
             event: Event::new(kind),
             choices: Choices::default(),
             is_over: false,
+            reported: None,
         }
     }
 
@@ -136,6 +145,11 @@ impl StreamEnd {
         self.kind != StreamKind::Other && self.is_complete()
     }
 
+    /// The beginning of the data of an event by which the upstream has reported an error, once.
+    pub fn take_reported(&mut self) -> Option<Vec<u8>> {
+        self.reported.take()
+    }
+
     /// Where an event of the gateway's own would be put now.
     pub fn cut(&self) -> Cut {
         let is_inside = self.line.length > 0 || self.line.field != Field::Unknown;
@@ -179,6 +193,9 @@ impl StreamEnd {
     fn read_line(&mut self, mut piece: &[u8]) {
         if self.line.field == Field::Unknown {
             piece = self.line.read_field(piece);
+            if self.line.field == Field::Data && self.event.has_data {
+                self.read_data(b"\n");
+            }
         }
         match self.line.field {
             Field::Data => self.read_data(piece),
@@ -194,18 +211,23 @@ impl StreamEnd {
             StreamKind::Chat | StreamKind::Completions => self.choices.has_begun(0),
             _ => true,
         };
-        is_known && !self.event.has_data && matches!(after, [b'\n' | b'\r', ..])
+        is_known && !self.event.has_data && !self.event.is_named_error && matches!(after, [b'\n' | b'\r', ..])
     }
 
     fn read_data(&mut self, piece: &[u8]) {
-        if self.is_over || self.kind == StreamKind::Other {
+        if self.is_over {
             return;
         }
-        let outline = &mut self.event.outline;
-        outline.feed(piece);
+        let event = &mut self.event;
+        if event.is_named_error || !event.outline.is_settled() {
+            let room = HELD_MAX_BYTES.saturating_sub(event.data.len());
+            event.data.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+        event.outline.feed(piece);
         self.is_over = match self.kind {
-            StreamKind::Messages => outline.event_type() == Some(EventType::MessageStop),
-            _ => outline.is_done(),
+            StreamKind::Other => false,
+            StreamKind::Messages => event.outline.event_type() == Some(EventType::MessageStop),
+            _ => event.outline.is_done(),
         };
     }
 
@@ -214,8 +236,12 @@ impl StreamEnd {
         if !self.event.has_lines {
             return;
         }
-        let event = std::mem::replace(&mut self.event, Event::new(self.kind));
-        let outline = &event.outline;
+        let Event {
+            is_named_error,
+            outline,
+            mut data,
+            ..
+        } = std::mem::replace(&mut self.event, Event::new(self.kind));
         self.choices.add(outline.choices());
         let ends = match self.kind {
             StreamKind::Responses => matches!(
@@ -224,7 +250,15 @@ impl StreamEnd {
             ),
             _ => false,
         };
-        self.is_over |= ends || event.is_named_error || outline.raises_in_sdks();
+        // The first error tells why; what is said after the end changes nothing.
+        if !self.is_over && self.reported.is_none() && (is_named_error || outline.reports_error()) {
+            self.reported = Some(std::mem::take(&mut data));
+        }
+        if data.capacity() <= KEPT_BYTES_MAX {
+            data.clear();
+            self.event.data = data;
+        }
+        self.is_over |= ends || is_named_error || outline.raises_in_sdks();
     }
 }
 

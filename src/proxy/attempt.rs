@@ -1,6 +1,6 @@
 //! One attempt: its turn comes, a connection is there, its request is written.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -150,6 +150,7 @@ pub(super) fn address(
         request_id: ctx.id.header(),
         resumable,
         timings: Timings::default(),
+        reported: OnceLock::new(),
     });
     header.extensions_mut().insert(Arc::clone(&assignment));
     if let Stage::Trying(chain) = &mut ctx.stage

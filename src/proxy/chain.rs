@@ -201,7 +201,7 @@ pub(super) fn class_of(failure: &Failure) -> Class {
         Failure::Reset { .. } => Class::Reset,
         Failure::Invalid(_) => Class::ServerError,
         Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,
-        Failure::Broken(_) => Class::Broken,
+        Failure::Broken(_) | Failure::Reported(_) => Class::Broken,
     }
 }
 

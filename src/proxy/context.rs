@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use super::snapshot::Snapshot;
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Ledger, Route, Step};
 use crate::telemetry::metrics::{RouteMeter, Served};
-use crate::transport::Connection;
+use crate::transport::{Assignment, Connection};
 use crate::upstream::Admission;
 use crate::upstream::registry::Slot;
 
@@ -42,6 +43,8 @@ pub struct RequestContext {
     /// Every target failed.
     pub exhausted: bool,
     pub client_gone: bool,
+    /// The answer broke off after it had begun, or reported an error, and nobody went on with it.
+    pub is_broken: bool,
     /// The end of an upstream's answer was handed out.
     pub delivered: bool,
     /// The attempt whose answer the client gets, until that has ended.
@@ -88,8 +91,17 @@ pub struct Serving {
     pub step: Step,
     pub began: Instant,
     pub admission: Admission,
+    /// Tells of an error that the upstream reports in its stream.
+    pub assignment: Option<Arc<Assignment>>,
     /// For the meters; `None` where its answer is a failure that is delivered, and counted already.
     pub served: Option<Served>,
+}
+
+impl Serving {
+    /// What the upstream has said in an error that it has reported in its stream.
+    pub fn reported(&self) -> Option<&Bytes> {
+        self.assignment.as_ref()?.reported.get()
+    }
 }
 
 /// What the client asked for.
@@ -148,6 +160,17 @@ impl RequestContext {
         self.serving.take().or_else(|| self.resuming.as_ref()?.take_serving())
     }
 
+    /// The same where the upstream has reported an error in its stream, and the error.
+    pub(super) fn take_reported(&mut self) -> Option<(Serving, Bytes)> {
+        let is_reported = |serving: &mut Serving| serving.reported().is_some();
+        let serving = match &self.resuming {
+            None => self.serving.take_if(is_reported)?,
+            Some(resuming) => resuming.take_serving_if(is_reported)?,
+        };
+        let error = serving.reported().cloned()?;
+        Some((serving, error))
+    }
+
     pub fn new(snapshot: Arc<Snapshot>, guard: InFlightGuard) -> Self {
         let now = Instant::now();
         Self {
@@ -165,6 +188,7 @@ impl RequestContext {
             served_by: None,
             exhausted: false,
             client_gone: false,
+            is_broken: false,
             delivered: false,
             serving: None,
             relay_slot: None,

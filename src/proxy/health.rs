@@ -2,12 +2,11 @@
 
 use tokio::time::Instant;
 
+use super::break_off::BreakOff;
 use super::chain::Chain;
 use super::context::{Asked, RequestContext, Serving, Stage};
 use super::{measure, record};
-use crate::classify::Class;
 use crate::routing::{Outcome, Step};
-use crate::transport::Failure;
 use crate::upstream::health::Change;
 use crate::upstream::setback::Scope;
 
@@ -38,18 +37,15 @@ pub(super) fn ended(ctx: &mut RequestContext, whole: bool) {
     }
 }
 
-/// The answer broke off after it had begun.
-pub(super) fn broke_off(ctx: &mut RequestContext, failure: &Failure) {
-    if let Some(serving) = ctx.take_serving() {
-        measure::broke_off(&ctx.snapshot, &ctx.id, &serving, failure, "deliver");
-        record_broken(&serving, ctx.asked.model.as_deref());
-    }
-}
-
 /// An answer of a request for the model `requested` broke off after it had begun.
-pub(super) fn record_broken(serving: &Serving, requested: Option<&str>) {
+pub(super) fn record_broken(serving: &Serving, requested: Option<&str>, break_off: &BreakOff) {
+    let Some((class, retry_after)) = break_off.blames() else {
+        return;
+    };
     let cooldown = &serving.step.target.cooldown;
-    let change = serving.admission.failed(Class::Broken, None, cooldown, Instant::now());
+    let change = serving
+        .admission
+        .broke_off(class, retry_after, cooldown, Instant::now());
     record_change(&serving.step, requested, change);
 }
 

@@ -6,6 +6,7 @@ use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use super::Snapshot;
+use super::break_off::BreakOff;
 use super::context::{RequestContext, RequestId, Serving, Stage};
 use super::verdict::Signs;
 use crate::body::Replay;
@@ -15,7 +16,7 @@ use crate::telemetry::access;
 use crate::telemetry::history::FailureNote;
 use crate::telemetry::metrics::{Request, Served};
 use crate::telemetry::quotation;
-use crate::transport::{Failure, Timings};
+use crate::transport::Timings;
 
 /// Bodies up to this are searched for each failure.
 const SEARCHED_ALWAYS_MAX_BYTES: usize = 16 * 1024;
@@ -106,12 +107,12 @@ pub(super) fn broke_off(
     snapshot: &Snapshot,
     id: &RequestId,
     serving: &Serving,
-    failure: &Failure,
+    break_off: &BreakOff,
     action: &'static str,
 ) {
     let Some(served) = &serving.served else { return };
     let note = FailureNote {
-        message: Some(failure.to_string()),
+        message: Some(break_off.reason.clone()),
         ..note(id, Class::Broken)
     };
     let meter = snapshot.meters.of_target(&serving.step.target);

@@ -120,6 +120,8 @@ pub(super) fn outcome(session: &Session, error: Option<&Error>, ctx: &RequestCon
     // A client that closes as soon as it has everything has not left early.
     let error = error.filter(|error| !(ctx.delivered && is_closed(error)));
     match (&ctx.stage, error) {
+        // A client that reads of an error closes, too.
+        _ if ctx.is_broken => Outcome::Broken,
         (_, Some(error)) if ctx.client_gone || (is_client_gone(error) && !upstream_broke) => Outcome::ClientGone,
         (Stage::Committed, Some(_)) => Outcome::Broken,
         _ if ctx.exhausted => Outcome::Exhausted,

@@ -1,7 +1,7 @@
 //! Who goes on with a committed stream that breaks off: the target that served it, then those after it in the chain, as
 //! far as they have `prefill` (docs: behaviour, "resuming").
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::break_off::BreakOff;
 use super::context::{RequestContext, RequestId, Serving};
 use super::{Snapshot, attempt, headers, health, measure, record, verdict};
 use crate::body::{Outgoing, Replay, Segments};
@@ -48,11 +49,13 @@ struct State {
     attempts_left: u32,
     serving: Option<Serving>,
     running: Option<Serving>,
-    /// Of `running`, once it is connected.
-    assignment: Option<Arc<Assignment>>,
     /// Of attempts to go on.
     entries: Vec<Entry>,
     resumed: u32,
+    /// The answer that was served first has broken off.
+    first_broke_off: bool,
+    /// It, or one that went on with it, broke off, and nobody went on.
+    is_broken: bool,
 }
 
 impl State {
@@ -100,6 +103,11 @@ impl Resuming {
         self.state().serving.take()
     }
 
+    /// The same where it is as asked.
+    pub(super) fn take_serving_if(&self, is_asked: impl FnOnce(&mut Serving) -> bool) -> Option<Serving> {
+        self.state().serving.take_if(is_asked)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,6 +140,7 @@ impl Resuming {
                         step: step.clone(),
                         began: now,
                         admission,
+                        assignment: None,
                         served: Some(Served::default()),
                     });
                     return Some(step);
@@ -194,9 +203,12 @@ impl Resuming {
                         request_id: self.id.header(),
                         resumable: None,
                         timings: Timings::default(),
+                        reported: OnceLock::new(),
                     };
                     let assignment = Arc::new(assignment);
-                    self.state().assignment = Some(Arc::clone(&assignment));
+                    if let Some(running) = &mut self.state().running {
+                        running.assignment = Some(Arc::clone(&assignment));
+                    }
                     return Some((header, assignment));
                 }
             }
@@ -208,7 +220,6 @@ impl Resuming {
     fn settle(&self, outcome: &Outcome, signs: &verdict::Signs<'_>) {
         let mut state = self.state();
         let Some(running) = state.running.take() else { return };
-        state.assignment = None;
         let change = outcome.report(&running.step, &running.admission, Instant::now());
         health::record_change(&running.step, self.model(), change);
         let action = if state.has_another() { "fallback" } else { "exhausted" };
@@ -265,6 +276,10 @@ pub(super) fn account(ctx: &mut RequestContext) {
     if let Some(resuming) = &ctx.resuming {
         let mut state = resuming.state();
         ctx.resumed = state.resumed;
+        ctx.is_broken |= state.is_broken;
+        if state.first_broke_off {
+            ctx.ledger.broke_off();
+        }
         state.entries.drain(..).for_each(|entry| ctx.ledger.push(entry));
         // The client left while an attempt to go on ran. That counts against nobody, but it was made.
         if let Some(running) = state.running.take() {
@@ -288,25 +303,26 @@ impl Resume for Resuming {
         }
         let mut state = self.state();
         let Some(serving) = state.serving.take() else { return };
-        health::record_broken(&serving, self.model());
+        let break_off = BreakOff::of(failure, &serving.step);
+        health::record_broken(&serving, self.model(), &break_off);
+        match state.entries.iter_mut().rfind(|entry| entry.class.is_none()) {
+            Some(resumed) => resumed.broke_off(),
+            None => state.first_broke_off = true,
+        }
         // It may go on itself.
         let served = |step: &Step| Arc::ptr_eq(&step.target, &serving.step.target);
         state.cursor = state.order.iter().position(served).unwrap_or_default();
-        let reason = failure.to_string();
-        let signs = verdict::Signs {
-            reason: Some(&reason),
-            ..verdict::Signs::default()
-        };
-        let outcome = Outcome::from(failure);
+        let signs = verdict::Signs::of_break_off(&break_off);
         let action = if state.has_another() { "resume" } else { "exhausted" };
-        measure::broke_off(&self.snapshot, &self.id, &serving, failure, action);
-        self.record(&serving, state.attempts_made, &outcome, &signs, action);
+        measure::broke_off(&self.snapshot, &self.id, &serving, &break_off, action);
+        self.record(&serving, state.attempts_made, &break_off.outcome(), &signs, action);
     }
 
     async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
         let next = self.begin_next(so_far).await;
         if next.is_none() {
             self.route_meter().resume_failed();
+            self.state().is_broken = true;
         }
         next
     }
@@ -316,10 +332,10 @@ impl Resume for Resuming {
         let Some(mut running) = state.running.take() else {
             return;
         };
-        let assignment = state.assignment.take();
+        let timings = running.assignment.as_ref().map(|assignment| &assignment.timings);
         running.served = Some(Served {
             connect: running.served.and_then(|served| served.connect),
-            ..measure::answer(assignment.as_ref().map(|assignment| &assignment.timings))
+            ..measure::answer(timings)
         });
         self.route_meter().resumed();
         for change in running.admission.answered() {

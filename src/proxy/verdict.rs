@@ -7,6 +7,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use tokio::time::Instant;
 
+use super::break_off::BreakOff;
 use super::chain::{Chain, class_of};
 use super::context::{RequestContext, Serving, Stage};
 use super::headers::{self, Served};
@@ -111,6 +112,7 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
             step: running.step,
             began: running.began,
             admission: running.admission,
+            assignment: running.assignment,
             served: running.served,
         };
         ctx.serve(serving, &chain);
@@ -162,13 +164,49 @@ pub(super) fn on_error(mut error: Box<Error>, ctx: &mut RequestContext) -> Box<E
         }
         Stage::Committed if !is_client_gone(&error) => {
             if let Some(failure) = Failure::of(&error) {
-                health::broke_off(ctx, failure);
+                broke_off(ctx, failure);
             }
             error.set_retry(false);
         }
         _ => error.set_retry(false),
     }
     error
+}
+
+/// The answer broke off after it had begun.
+pub(super) fn broke_off(ctx: &mut RequestContext, failure: &Failure) {
+    if let Some(serving) = ctx.take_serving() {
+        let break_off = BreakOff::of(failure, &serving.step);
+        enter_break_off(ctx, &serving, &break_off);
+    }
+}
+
+/// Whether the upstream has reported an error in the stream that goes to the client: for the books it has broken off
+/// then, however it ends.
+pub(super) fn reported(ctx: &mut RequestContext) {
+    if let Some((serving, error)) = ctx.take_reported() {
+        let break_off = BreakOff::reported(&error, &serving.step);
+        enter_break_off(ctx, &serving, &break_off);
+    }
+}
+
+fn enter_break_off(ctx: &mut RequestContext, serving: &Serving, break_off: &BreakOff) {
+    ctx.is_broken = true;
+    health::record_broken(serving, ctx.asked.model.as_deref(), break_off);
+    // A failure that is delivered was recorded before it began.
+    if serving.served.is_none() {
+        return;
+    }
+    measure::broke_off(&ctx.snapshot, &ctx.id, serving, break_off, "deliver");
+    let failed = record::Failed {
+        id: &ctx.id,
+        number: ctx.ledger.attempts(),
+        target: ctx.asked.target_name(&serving.step),
+        ms: elapsed_ms(serving.began),
+        action: "deliver",
+    };
+    failed.enter(&break_off.outcome(), &Signs::of_break_off(break_off));
+    ctx.ledger.broke_off();
 }
 
 /// Settles an attempt that got no answer.
@@ -191,6 +229,16 @@ pub(super) struct Signs<'a> {
     pub upstream_request_id: Option<&'a str>,
     /// The provider's words, fit to be kept.
     pub message: Option<String>,
+}
+
+impl<'a> Signs<'a> {
+    pub(super) fn of_break_off(break_off: &'a BreakOff) -> Self {
+        Self {
+            reason: Some(&break_off.reason),
+            rule: break_off.rule,
+            ..Self::default()
+        }
+    }
 }
 
 /// Reports and records a failed attempt, and moves the chain on to what comes next.

@@ -29,6 +29,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Its answer has broken off.
+    pub fn broke_off(&mut self) {
+        self.class.get_or_insert(Class::Broken);
+    }
+
     /// No attempt was made, because the upstream has its `max_inflight` requests.
     pub fn saturated(target: Arc<str>) -> Self {
         Self {
@@ -45,6 +50,14 @@ impl Ledger {
     pub fn push(&mut self, entry: Entry) {
         self.rendered.take();
         self.entries.push(entry);
+    }
+
+    /// The answer of the last attempt, which served, has broken off.
+    pub fn broke_off(&mut self) {
+        self.rendered.take();
+        if let Some(served) = self.entries.last_mut() {
+            served.broke_off();
+        }
     }
 
     pub fn entries(&self) -> &[Entry] {

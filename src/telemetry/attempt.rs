@@ -42,9 +42,9 @@ impl Attempt<'_> {
         super::emit(self.level(), MODULE, "attempt failed", self);
     }
 
-    /// What is delivered as it is, is the client's to mend; the rest is the operator's to see.
+    /// An answer that is delivered as it is, is the client's to mend, if it came whole; the rest is the operator's to see.
     fn level(&self) -> Level {
-        if self.action == "deliver" {
+        if self.action == "deliver" && self.class != "broken" {
             Level::Info
         } else {
             Level::Warn

@@ -1,6 +1,6 @@
 //! What one attempt is asked to do, and what it found.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,9 @@ pub struct Assignment {
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
     pub timings: Timings,
+    /// The data of the event by which the upstream has reported an error in a stream that had begun, and that goes on to
+    /// the client. Set before the client gets the event.
+    pub reported: OnceLock<Bytes>,
 }
 
 /// That a stream may be resumed.

@@ -1,5 +1,6 @@
 //! How an attempt ends without an answer that could be judged.
 
+use bytes::Bytes;
 use pingora_core::{Error, ErrorType};
 use thiserror::Error as ThisError;
 
@@ -23,6 +24,9 @@ pub enum Failure {
     Deadline,
     #[error("the response broke off after it had begun: {0}")]
     Broken(String),
+    /// After it had begun, by an event with this data.
+    #[error("the upstream reported an error in its stream")]
+    Reported(Bytes),
 }
 
 impl Failure {

@@ -24,6 +24,7 @@ use super::failure::Failure;
 use super::resume::Continuity;
 use super::wire::Wire;
 use crate::protocol::errors::{GatewayError, stream_error_event};
+use crate::protocol::reported_error::error_in;
 use crate::protocol::tail::{Cut, StreamEnd};
 
 /// What is read of a failed answer that is there already, so that its connection can be used again.
@@ -83,6 +84,7 @@ impl JudgedSession {
         if let Some(continuity) = &mut self.continuity {
             continuity.feed_all(&mut self.held);
         }
+        self.tell_reported();
         if self.rejected.is_some() {
             self.give_back().await;
         }
@@ -118,8 +120,48 @@ impl JudgedSession {
             Some((answer, assignment)) => {
                 self.take_over(answer);
                 self.assignment = Some(assignment);
+                self.tell_reported();
             }
             None => self.break_off(failure),
+        }
+    }
+
+    /// Where an error that the upstream has reported is withheld: another attempt goes on, or the client gets it as it is.
+    ///
+    /// Returns whether there was one.
+    async fn go_on_after_error(&mut self) -> bool {
+        let Some(continuity) = &mut self.continuity else {
+            return false;
+        };
+        let Some(data) = continuity.transcript.withheld_error() else {
+            return false;
+        };
+        match continuity.resume(&Failure::Reported(data)).await {
+            Some((answer, assignment)) => {
+                if let Some(mut wire) = self.wire.take() {
+                    wire.close().await;
+                }
+                self.take_over(answer);
+                self.assignment = Some(assignment);
+                self.tell_reported();
+            }
+            None => self.held.push_back(continuity.transcript.release()),
+        }
+        true
+    }
+
+    /// Tells whoever keeps the books of an error that the upstream has reported and the client gets. (Not of one before
+    /// the answer began, which was judged, and not of one that is withheld.)
+    fn tell_reported(&mut self) {
+        let is_withheld = |it: &Continuity| it.transcript.withheld_error().is_some();
+        if self.rejected.is_some() || self.continuity.as_ref().is_some_and(is_withheld) {
+            return;
+        }
+        if let Some(data) = self.stream_end.as_mut().and_then(StreamEnd::take_reported)
+            && let Some(assignment) = &self.assignment
+        {
+            // The first one tells why.
+            let _ = assignment.reported.set(error_in(&data));
         }
     }
 
@@ -154,7 +196,12 @@ impl JudgedSession {
 
     /// Whether all of a complete response was handed out. What a transcript still holds back of it is handed out first.
     fn is_complete(&mut self) -> bool {
-        if !self.held.is_empty() || self.broken.is_some() || self.standing() != Standing::Complete {
+        let is_withheld = |it: &Continuity| it.transcript.withheld_error().is_some();
+        if !self.held.is_empty()
+            || self.broken.is_some()
+            || self.continuity.as_ref().is_some_and(is_withheld)
+            || self.standing() != Standing::Complete
+        {
             return false;
         }
         let rest = self.continuity.as_mut().map(|it| it.transcript.rest());
@@ -180,6 +227,7 @@ impl JudgedSession {
                 if !passed.is_empty() {
                     self.held.push_back(passed);
                 }
+                self.tell_reported();
             }
             // A close-delimited body has ended now; its standing tells.
             Ok(Ok(None)) => {}
@@ -252,6 +300,9 @@ impl Session for JudgedSession {
                 // Kept broken, so that the connection is closed.
                 self.broken = Some(Failure::Broken(String::new()));
                 return Err(failure.into_error());
+            }
+            if self.go_on_after_error().await {
+                continue;
             }
             match self.standing() {
                 Standing::Complete if self.is_complete() => return Ok(None),

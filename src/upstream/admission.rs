@@ -61,6 +61,19 @@ impl Admission {
         self.target.health.lock().completed();
     }
 
+    /// The answer has broken off after it had begun, for what `class` says. The class tells whether anybody is to blame;
+    /// what is counted is that it broke off.
+    pub fn broke_off(
+        &self,
+        class: Class,
+        retry_after: Option<Duration>,
+        cooldown: &Cooldown,
+        now: Instant,
+    ) -> Option<(Scope, Change)> {
+        Setback::of(class, retry_after).filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
+        self.failed(Class::Broken, retry_after, cooldown, now)
+    }
+
     /// The attempt has failed. Whoever is not to blame hears nothing of it.
     pub fn failed(
         &self,

@@ -37,6 +37,7 @@ mod recovery;
 mod reload;
 mod reload_files;
 mod reload_secrets;
+mod reported_errors;
 mod resume;
 mod retries;
 mod routing;

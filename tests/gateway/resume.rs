@@ -207,7 +207,11 @@ async fn who_refuses_or_has_no_prefill_is_passed_over() {
         .collect();
     assert_eq!(
         tried,
-        [("a/m", None), ("a/m", Some("bad_request")), ("c/vendor/m", None)]
+        [
+            ("a/m", Some("broken")),
+            ("a/m", Some("bad_request")),
+            ("c/vendor/m", None)
+        ]
     );
 }
 

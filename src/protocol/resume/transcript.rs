@@ -8,7 +8,8 @@ use super::messages::Messages;
 use super::so_far::SoFar;
 use super::whole_events::WholeEvents;
 use crate::protocol::StreamKind;
-use crate::protocol::event::is_failure;
+use crate::protocol::event::reports_error;
+use crate::protocol::reported_error::error_in;
 use crate::protocol::sse::Events;
 
 /// Follows one answer from its first byte. What it is fed goes to the client by way of it: in whole events, so that
@@ -19,6 +20,13 @@ pub struct Transcript {
     events: WholeEvents,
     /// What comes now continues what another attempt began.
     is_continued: bool,
+    withheld: Option<Withheld>,
+}
+
+/// An event by which the upstream has reported an error, and all that came after it.
+struct Withheld {
+    error: Bytes,
+    bytes: BytesMut,
 }
 
 enum Dialect {
@@ -39,11 +47,16 @@ impl Transcript {
             so_far: SoFar::new(max_bytes),
             events: WholeEvents::default(),
             is_continued: false,
+            withheld: None,
         })
     }
 
     /// Takes the next bytes of an upstream's stream, and gives those that go to the client now.
     pub fn feed(&mut self, piece: Bytes) -> Bytes {
+        if let Some(withheld) = &mut self.withheld {
+            withheld.bytes.extend_from_slice(&piece);
+            return Bytes::new();
+        }
         if !self.holds_back() {
             return piece;
         }
@@ -51,6 +64,10 @@ impl Transcript {
         let mut passed = BytesMut::with_capacity(piece.len());
         while let Some(event) = self.events.next() {
             self.take_event(&event, &mut passed);
+            if let Some(withheld) = &mut self.withheld {
+                withheld.bytes.extend_from_slice(&self.events.rest());
+                return passed.freeze();
+            }
         }
         if self.events.is_too_long() {
             self.so_far.close();
@@ -76,6 +93,21 @@ impl Transcript {
         !self.so_far.is_final()
     }
 
+    /// What the upstream says in an error that it has reported, and that the client doesn't get before it is known whether
+    /// another attempt goes on.
+    pub fn withheld_error(&self) -> Option<Bytes> {
+        Some(self.withheld.as_ref()?.error.clone())
+    }
+
+    /// Nobody goes on: what was withheld, for the client to get as it came. The answer can't be continued any more.
+    pub fn release(&mut self) -> Bytes {
+        self.so_far.close();
+        self.withheld
+            .take()
+            .map(|withheld| withheld.bytes.freeze())
+            .unwrap_or_default()
+    }
+
     /// What has been said, for the next upstream to go on with. Several refuse a text that ends in white space.
     pub fn text(&self) -> &str {
         self.so_far.told()
@@ -89,6 +121,7 @@ impl Transcript {
     /// What is fed from now on comes from an upstream that was given [`Self::text`] to go on with.
     pub fn go_on(&mut self) {
         self.is_continued = true;
+        self.withheld = None;
         self.events = WholeEvents::default();
         self.so_far.tell();
         match &mut self.dialect {
@@ -100,7 +133,11 @@ impl Transcript {
     fn take_event(&mut self, raw: &Bytes, passed: &mut BytesMut) {
         match parsed(raw) {
             Parsed::Nothing => passed.extend_from_slice(raw),
-            Parsed::Foreign => {
+            Parsed::Error(error) if self.can_resume() => {
+                let bytes = BytesMut::from(&raw[..]);
+                self.withheld = Some(Withheld { error, bytes });
+            }
+            Parsed::Foreign | Parsed::Error(_) => {
                 self.so_far.close();
                 passed.extend_from_slice(raw);
             }
@@ -136,7 +173,9 @@ impl Transcript {
 enum Parsed {
     /// A comment, `[DONE]`, a ping without data: says nothing of the answer.
     Nothing,
-    /// An error, or nothing that this protocol has.
+    /// The upstream reports this error.
+    Error(Bytes),
+    /// Nothing that this protocol has.
     Foreign,
     Json(Value),
 }
@@ -146,9 +185,10 @@ fn parsed(raw: &[u8]) -> Parsed {
     let _ = Events::default().feed(raw, |event| {
         let data = event.data.trim_ascii();
         parsed = match serde_json::from_slice::<Value>(data) {
-            _ if event.name == b"error" => Parsed::Foreign,
+            _ if event.name == b"error" => Parsed::Error(error_in(data)),
             _ if data.is_empty() || data == b"[DONE]" => Parsed::Nothing,
-            Ok(value) if value.is_object() && !is_failure(&value) => Parsed::Json(value),
+            Ok(value) if reports_error(&value) => Parsed::Error(error_in(data)),
+            Ok(value) if value.is_object() => Parsed::Json(value),
             _ => Parsed::Foreign,
         };
         std::ops::ControlFlow::<()>::Continue(())

@@ -4,6 +4,7 @@ use memchr::memchr2;
 
 use super::choices::Choices;
 use crate::protocol::StreamKind;
+use crate::protocol::event::is_failed_reason;
 
 /// Names and values that matter are shorter; of longer ones only the length is known.
 const WORD_BYTES_MAX: usize = 32;
@@ -34,6 +35,9 @@ pub(super) struct Outline {
     /// Once the type is known, what follows it tells nothing.
     is_told_by_type: bool,
     has_error: bool,
+    is_error_object: bool,
+    /// One of the choices was given up.
+    has_failed_choice: bool,
     is_done: bool,
 }
 
@@ -51,6 +55,7 @@ enum Member {
     #[default]
     Other,
     Type,
+    Object,
     Error,
     Choices,
     Index,
@@ -96,6 +101,10 @@ impl EventType {
             b"error" => Self::Error,
             _ => Self::Other,
         }
+    }
+
+    pub(super) fn is_failure(self) -> bool {
+        matches!(self, Self::Error | Self::ResponseFailed)
     }
 }
 
@@ -193,6 +202,11 @@ impl Outline {
         self.event_type
     }
 
+    /// The rest of it tells nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
     /// It is `[DONE]`.
     pub(super) fn is_done(&self) -> bool {
         self.is_done
@@ -201,6 +215,14 @@ impl Outline {
     /// It reports an error in a shape over which SDKs raise: `{"error": …}` or `{"type": "error", …}`.
     pub(super) fn raises_in_sdks(&self) -> bool {
         self.lists_around == 0 && self.has_error || self.event_type == Some(EventType::Error)
+    }
+
+    /// It reports an error in any shape that streams use, as [`is_failure`](crate::protocol::event::is_failure) has them.
+    pub(super) fn reports_error(&self) -> bool {
+        self.has_error
+            || self.is_error_object
+            || self.has_failed_choice
+            || self.event_type.is_some_and(EventType::is_failure)
     }
 
     fn level(&self) -> Level {
@@ -290,6 +312,7 @@ impl Outline {
         }
         let member = match self.word.text() {
             b"type" => Member::Type,
+            b"object" => Member::Object,
             b"error" => Member::Error,
             b"choices" => Member::Choices,
             b"index" => Member::Index,
@@ -316,7 +339,10 @@ impl Outline {
     /// An `error` that is something: the event's own, or one that has ended a choice.
     fn take_error(&mut self) {
         match &mut self.choice {
-            Some(choice) => choice.has_ended = true,
+            Some(choice) => {
+                choice.has_ended = true;
+                self.has_failed_choice = true;
+            }
             None => self.has_error = true,
         }
     }
@@ -328,8 +354,10 @@ impl Outline {
         match member {
             Member::Type if self.choice.is_none() => {
                 let event_type = *self.event_type.get_or_insert(EventType::of(self.word.text()));
-                self.is_settled = self.is_told_by_type && event_type != EventType::Error;
+                self.is_settled = self.is_told_by_type && !event_type.is_failure();
             }
+            // vLLM's: <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
+            Member::Object if self.choice.is_none() => self.is_error_object |= self.word.text() == b"error",
             Member::Error => {
                 let is_nothing = !is_text && matches!(self.word.text(), b"null" | b"false" | b"0");
                 if !is_empty && !is_nothing {
@@ -337,10 +365,14 @@ impl Outline {
                 }
             }
             // Some send an empty one with every chunk.
-            Member::FinishReason if is_text && !is_empty => match &mut self.choice {
-                Some(choice) => choice.has_ended = true,
-                None => self.choices.end(0),
-            },
+            Member::FinishReason if is_text && !is_empty => {
+                let reason = std::str::from_utf8(self.word.text()).unwrap_or_default();
+                self.has_failed_choice |= is_failed_reason(reason);
+                match &mut self.choice {
+                    Some(choice) => choice.has_ended = true,
+                    None => self.choices.end(0),
+                }
+            }
             Member::Index => {
                 if let Some(choice) = &mut self.choice {
                     choice.index = Some(index(&self.word));

@@ -1,4 +1,4 @@
-//! Events that say nothing about the end of their stream: nearly all of them, so this is looked at first.
+//! Events that say nothing about how their stream ends: nearly all of them, so this is looked at first.
 //!
 //! Inside of JSON text every quote is escaped, so a name between bare quotes is a key or a whole value, never a part of
 //! what a model says.
@@ -15,11 +15,12 @@ static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("
 static INDEX: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"index\""));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"error\""));
 
-/// Whether `data`, all that its event has, certainly says nothing about the end, and is about no choice but choice 0.
+/// Whether `data`, all that its event has, certainly says nothing about the end, reports no error, and is about no choice
+/// but choice 0.
 pub(super) fn is_plain(kind: StreamKind, data: &[u8]) -> bool {
     let data = data.trim_ascii();
     match kind {
-        StreamKind::Other => true,
+        StreamKind::Other => ERROR.find(data).is_none(),
         StreamKind::Chat | StreamKind::Completions => is_plain_chunk(data),
         StreamKind::Responses | StreamKind::Messages => {
             type_at_start(data).is_some_and(|name| EventType::of(name) == EventType::Other)

@@ -240,7 +240,6 @@ fn what_is_not_one_text_passes_and_is_not_resumed() {
             StreamKind::Chat,
             data(&json!({ "choices": [{ "index": 0, "delta": { "content": "b" }, "logprobs": { "content": [1] } }] })),
         ),
-        (StreamKind::Chat, data(&json!({ "error": { "message": "no" } }))),
         (StreamKind::Chat, "data: not json\n\n".to_owned()),
         (
             StreamKind::Messages,
@@ -254,10 +253,6 @@ fn what_is_not_one_text_passes_and_is_not_resumed() {
                 &json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "input_json_delta", "partial_json": "" } }),
             ),
         ),
-        (
-            StreamKind::Messages,
-            data(&json!({ "type": "error", "error": { "type": "overloaded_error" } })),
-        ),
     ] {
         let mut transcript = Transcript::new(kind, 1 << 20).unwrap();
         assert_eq!(feed(&mut transcript, std::slice::from_ref(&event)), event.into_bytes());
@@ -270,6 +265,29 @@ fn what_is_not_one_text_passes_and_is_not_resumed() {
     }
     for kind in [StreamKind::Completions, StreamKind::Responses, StreamKind::Other] {
         assert!(Transcript::new(kind, 1 << 20).is_none());
+    }
+}
+
+#[test]
+fn an_error_is_withheld_with_all_that_follows_until_it_is_known_who_goes_on() {
+    let overloaded = json!({ "type": "error", "error": { "type": "overloaded_error" } });
+    for (kind, error) in [
+        (StreamKind::Chat, data(&json!({ "error": { "message": "no" } }))),
+        (
+            StreamKind::Chat,
+            chunk("x", &json!({ "content": "half" }), Some("error")),
+        ),
+        (StreamKind::Messages, data(&overloaded)),
+        (StreamKind::Messages, "event: error\ndata: words\n\n".to_owned()),
+    ] {
+        let mut transcript = Transcript::new(kind, 1 << 20).unwrap();
+        let events = [": note\n\n".to_owned(), error.clone(), "data: [DONE]\n\n".to_owned()];
+        assert_eq!(feed(&mut transcript, &events), b": note\n\n");
+        assert!(transcript.withheld_error().is_some());
+        assert_eq!(transcript.feed(Bytes::from_static(b"data: ha")), "");
+        assert_eq!(transcript.release(), error + "data: [DONE]\n\ndata: ha");
+        assert!(!transcript.can_resume() && transcript.withheld_error().is_none());
+        assert_eq!(transcript.feed(Bytes::from_static(b"data: ha")), "data: ha");
     }
 }
 
