@@ -4,6 +4,7 @@ pub mod admission;
 pub mod balance;
 pub mod credential;
 pub mod health;
+pub mod inbound;
 pub mod outbound;
 pub mod path;
 pub mod registry;

@@ -75,7 +75,7 @@ async fn deliver(session: &mut Session, ctx: &mut RequestContext, kept: Kept) ->
         &mut header,
         ctx,
         &Served {
-            upstream: &upstream.name,
+            upstream,
             model: model.as_deref(),
         },
     )?;

@@ -12,6 +12,7 @@ use super::context::{RequestContext, RequestId};
 use crate::body::Outgoing;
 use crate::protocol::Protocol;
 use crate::upstream::Upstream;
+use crate::upstream::inbound::Screened;
 use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};
 
 const UPSTREAM: &str = "x-gateway-upstream";
@@ -45,7 +46,7 @@ pub(super) enum Origin {
 
 /// Who served: `upstream` and the model's name there.
 pub(super) struct Served<'a> {
-    pub upstream: &'a str,
+    pub upstream: &'a Upstream,
     pub model: Option<&'a str>,
 }
 
@@ -122,6 +123,7 @@ pub(super) fn frame_kept(header: &mut ResponseHeader, body_bytes: Option<usize>)
 
 /// Makes an upstream's answer the client's: connection-level headers go, ours come.
 pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, served: &Served<'_>) -> Result<()> {
+    screen(header, served.upstream)?;
     if header.status == 101 {
         // A switch of protocols lives on its connection-level headers.
         return add_gateway_headers(header, ctx, Some(served), None);
@@ -140,6 +142,28 @@ pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, serve
         discourage_long_wait(header)?;
     }
     add_gateway_headers(header, ctx, Some(served), is_error.then_some(Origin::Upstream))
+}
+
+/// Leaves what is not for clients to see of an upstream's header out.
+pub(super) fn screen(header: &mut ResponseHeader, upstream: &Upstream) -> Result<()> {
+    let passes = |(name, value): (&HeaderName, &HeaderValue)| upstream.screen(name, value) == Screened::Passes;
+    if header.headers.iter().all(passes) {
+        return Ok(());
+    }
+    let mut names: Vec<_> = header.headers.keys().cloned().collect();
+    names.retain(|name| !header.headers.get_all(name).iter().all(|value| passes((name, value))));
+    for name in names {
+        let values: Vec<_> = header.headers.get_all(&name).iter().cloned().collect();
+        header.remove_header(&name);
+        for value in values {
+            match upstream.screen(&name, &value) {
+                Screened::Passes => header.append_header(name.clone(), value)?,
+                Screened::Changed(changed) => header.append_header(name.clone(), changed)?,
+                Screened::Dropped => continue,
+            };
+        }
+    }
+    Ok(())
 }
 
 /// Keeps SDKs from sleeping through a long `retry-after`.
@@ -167,7 +191,7 @@ pub(super) fn add_gateway_headers(
         return Ok(());
     }
     if let Some(served) = served {
-        header.insert_header(UPSTREAM, served.upstream)?;
+        header.insert_header(UPSTREAM, &*served.upstream.name)?;
         // Names beyond ASCII go as UTF-8 (RFC 9110 §5.5: obs-text).
         if let Some(model) = served
             .model

@@ -102,7 +102,7 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
     let model = step.model.clone().or_else(|| ctx.asked.model.clone());
     ctx.served_by = Some(ctx.asked.target_name(step));
     if matches!(ctx.stage, Stage::Relaying(_)) && header.status.is_informational() && header.status != 101 {
-        return Ok(());
+        return headers::screen(header, &upstream);
     }
     let now = Instant::now();
     if let Stage::Trying(mut chain) = std::mem::replace(&mut ctx.stage, Stage::Committed)
@@ -125,7 +125,7 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
         header,
         ctx,
         &Served {
-            upstream: &upstream.name,
+            upstream: &upstream,
             model: model.as_deref(),
         },
     )

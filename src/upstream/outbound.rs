@@ -8,7 +8,7 @@ use super::{Upstream, path};
 use crate::protocol::Protocol;
 
 /// The gateway's own headers: what a client sends of these goes no further.
-const OURS: &str = "x-gateway-";
+pub(super) const OURS: &str = "x-gateway-";
 
 /// The gateway's id of a request, sent to the upstream too.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-request-id");

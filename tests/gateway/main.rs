@@ -26,6 +26,7 @@ mod harness;
 mod headers;
 mod http2;
 mod keep_alive;
+mod leaks;
 mod max_inflight;
 mod metrics;
 mod models;
