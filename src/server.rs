@@ -144,6 +144,7 @@ pub fn run(
     listeners.add_rest(inherited, &sockets)?;
     let phase = Phase::default();
 
+    live.snapshot.load().look_up_ahead();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));

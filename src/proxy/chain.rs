@@ -197,7 +197,7 @@ impl Chain {
 /// What it means that an attempt got no answer.
 pub(super) fn class_of(failure: &Failure) -> Class {
     match failure {
-        Failure::Connect(_) | Failure::ConnectClock => Class::Connect,
+        Failure::Connect(_) | Failure::ConnectClock(_) => Class::Connect,
         Failure::Reset { .. } => Class::Reset,
         Failure::Invalid(_) => Class::ServerError,
         Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,

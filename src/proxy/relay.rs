@@ -22,10 +22,10 @@ impl Relay {
 
     pub(super) async fn peer(&self, endpoint: &Arc<Endpoint>) -> Result<Box<HttpPeer>, Failure> {
         let clocks = &self.step.target.timeouts;
-        let peers = timeout(clocks.connect, endpoint.peers())
+        let mut peer = timeout(clocks.connect, endpoint.first_peer())
             .await
-            .map_err(|_| Failure::ConnectClock)??;
-        let mut peer = HttpPeer::clone(peers.first().ok_or(Failure::ConnectClock)?);
+            .map_err(|_| Failure::ConnectClock("the name did not resolve in time".to_owned()))?
+            .map_err(Failure::Connect)?;
         peer.options.connection_timeout = Some(clocks.connect);
         peer.options.total_connection_timeout = Some(clocks.connect);
         peer.options.read_timeout = Some(clocks.headers);

@@ -9,7 +9,7 @@ use super::meters::Meters;
 use crate::config::{self, Config};
 use crate::routing::RouteTable;
 use crate::transport::origin::{ClientCert, HttpVersions, OriginError, OriginTls};
-use crate::transport::{Endpoint, Origin};
+use crate::transport::{Endpoint, Origin, Resolver};
 use crate::upstream::Upstream;
 
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Snapshot {
     pub meters: Meters,
     /// By [`Upstream::index`](crate::upstream::Upstream).
     pub endpoints: Vec<Arc<Endpoint>>,
+    resolver: Arc<Resolver>,
     pub max_body_bytes: usize,
     /// Of the text of one stream that may be resumed.
     pub max_held_bytes: usize,
@@ -38,12 +39,14 @@ impl Snapshot {
     /// Where a certificate or key can't be used for TLS.
     pub fn compile(config: &Config, loaded_at: u64, previous: Option<&Self>) -> Result<Self, OriginError> {
         let table = RouteTable::compile(config, previous.map(|previous| &previous.table));
+        let resolver = previous.map_or_else(Resolver::system, |previous| Arc::clone(&previous.resolver));
         let endpoints = table
             .upstreams
             .iter()
-            .map(|upstream| Endpoint::new(&origin(upstream)).map(Arc::new));
+            .map(|upstream| Endpoint::new(&origin(upstream), &resolver).map(Arc::new));
         Ok(Self {
             endpoints: endpoints.collect::<Result<_, _>>()?,
+            resolver,
             max_body_bytes: config.server.max_body_bytes,
             max_held_bytes: config.server.max_held_bytes,
             client_timeout: config.server.client_timeout,
@@ -53,6 +56,11 @@ impl Snapshot {
             meters: Meters::compile(&table, previous.map(|previous| &previous.meters), Instant::now()),
             table,
         })
+    }
+
+    /// Looks up the names of all upstreams in the background, so that their first requests need not wait for it.
+    pub fn look_up_ahead(&self) {
+        self.endpoints.iter().for_each(|endpoint| endpoint.look_up_ahead());
     }
 }
 

@@ -212,6 +212,7 @@ impl Reloader {
         match (renewal, snapshot) {
             (Ok(renewal), Ok(snapshot)) => {
                 renewal.install();
+                snapshot.look_up_ahead();
                 self.live.snapshot.store(Arc::new(snapshot));
                 self.live.drain.set(config);
                 Ok(())

@@ -13,6 +13,7 @@ use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::dial::dial;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::origin::IDLE_IN_POOL;
@@ -52,8 +53,7 @@ impl Connections {
         }
     }
 
-    /// A connection to the first address that has one in the pool (unless `fresh`) or accepts one, within `clock` and
-    /// before `deadline`.
+    /// A connection from the pool (unless it must be `fresh`), or a new one within `clock` and before `deadline`.
     pub(super) async fn open(
         &self,
         endpoint: &Endpoint,
@@ -61,47 +61,44 @@ impl Connections {
         clock: Duration,
         deadline: Instant,
     ) -> Result<Connection, Failure> {
-        match self
-            .open_until(endpoint, fresh, (Instant::now() + clock).min(deadline))
-            .await
-        {
-            Err(Failure::ConnectClock) if Instant::now() >= deadline => Err(Failure::Deadline),
+        if !fresh && let Some(connection) = self.pooled(endpoint).await {
+            return Ok(connection);
+        }
+        let until = (Instant::now() + clock).min(deadline);
+        // What connects is large (TLS and HTTP/2 are in it), and most requests don't need it.
+        match Box::pin(self.connected(endpoint, until)).await {
+            Err(Failure::ConnectClock(_)) if Instant::now() >= deadline => Err(Failure::Deadline),
             opened => opened,
         }
     }
 
-    async fn open_until(&self, endpoint: &Endpoint, fresh: bool, clock: Instant) -> Result<Connection, Failure> {
-        let peers = before(clock, endpoint.peers())
-            .await
-            .map_err(|_| Failure::ConnectClock)??;
-        if !fresh {
-            for peer in &peers {
-                if let Some(kind) = self.reused(peer).await {
-                    return Ok(Connection {
-                        kind,
-                        peer: Arc::clone(peer),
-                        reused: true,
-                    });
-                }
+    /// An idle connection to one of the addresses that are known. No lookup is waited for.
+    async fn pooled(&self, endpoint: &Endpoint) -> Option<Connection> {
+        let peers = endpoint.known_peers()?;
+        for peer in peers.in_order() {
+            if let Some(kind) = self.reused(peer).await {
+                return Some(Connection {
+                    kind,
+                    peer: Arc::clone(peer),
+                    reused: true,
+                });
             }
         }
-        let mut failure = Failure::ConnectClock;
-        for (peer, left) in peers.iter().zip((1..=peers.len()).rev()) {
-            // An address that swallows packets must leave the others their share of the clock.
-            let share = clock.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(1);
-            failure = match before(Instant::now() + share, self.connect(peer)).await {
-                Ok(Ok(kind)) => {
-                    return Ok(Connection {
-                        kind,
-                        peer: Arc::clone(peer),
-                        reused: false,
-                    });
-                }
-                Ok(Err(error)) => Failure::Connect(reason(&error)),
-                Err(_) => Failure::ConnectClock,
-            };
-        }
-        Err(failure)
+        None
+    }
+
+    async fn connected(&self, endpoint: &Endpoint, until: Instant) -> Result<Connection, Failure> {
+        let peers = match before(until, endpoint.peers()).await {
+            Ok(Ok(peers)) => peers,
+            Ok(Err(reason)) => return Err(Failure::Connect(reason)),
+            Err(_) => return Err(Failure::ConnectClock("the name did not resolve in time".to_owned())),
+        };
+        let (kind, peer) = dial(&peers, until, |peer| self.connect(peer)).await?;
+        Ok(Connection {
+            kind,
+            peer,
+            reused: false,
+        })
     }
 
     async fn reused(&self, peer: &HttpPeer) -> Option<ConnectionKind> {
@@ -113,7 +110,8 @@ impl Connections {
         self.h1.reused_stream(peer).await.map(ConnectionKind::h1)
     }
 
-    async fn connect(&self, peer: &HttpPeer) -> Result<ConnectionKind> {
+    async fn connect(&self, peer: Arc<HttpPeer>) -> Result<ConnectionKind> {
+        let peer = &*peer;
         if peer.options.alpn.get_max_http_version() == 1 {
             return Ok(ConnectionKind::h1(self.h1.new_stream(peer).await?));
         }
@@ -151,13 +149,5 @@ impl ConnectionKind {
             Box::new(SendingStream::new(stream))
         };
         Self::H1(wrapped)
-    }
-}
-
-/// What went wrong, without addresses of ours or Pingora's own words around it.
-fn reason(error: &Error) -> String {
-    match error.root_cause().downcast_ref::<Error>() {
-        Some(root) => root.etype().as_str().to_owned(),
-        None => format!("{}: {}", error.etype().as_str(), error.root_cause()),
     }
 }

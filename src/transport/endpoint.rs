@@ -1,86 +1,131 @@
-//! An upstream's addresses, resolved when they are needed.
+//! An upstream's addresses, as peers to connect to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use pingora_core::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
-use super::Failure;
 use super::origin::{Origin, OriginError, Scheme};
-
-/// `getaddrinfo` tells no lifetime; short enough to follow a provider that moves, long enough to spare the resolver.
-const ADDRESSES_FRESH_FOR: Duration = Duration::from_secs(30);
-/// Of one name: the first that connects is used.
-const ADDRESSES_MAX: usize = 4;
+use super::resolver::{Name, Resolver};
 
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Name or IP address, and port.
-    address: (String, u16),
+    host: Host,
+    port: u16,
     scheme: Scheme,
-    resolved: ArcSwapOption<Resolved>,
+    /// Those of the addresses that were known last.
+    peers: ArcSwapOption<Peers>,
 }
 
 #[derive(Debug)]
-struct Resolved {
+enum Host {
+    Address(Arc<[SocketAddr]>),
+    Name(Arc<Name>),
+}
+
+/// The peers of one list of addresses.
+#[derive(Debug)]
+pub(super) struct Peers {
+    addresses: Arc<[SocketAddr]>,
     peers: Vec<Arc<HttpPeer>>,
-    /// `None`: an IP address, which never goes stale.
-    at: Option<Instant>,
+    /// The one that a connection was opened to last, which is tried first: a dead first address costs one request its
+    /// delay, and not each.
+    preferred: AtomicUsize,
 }
 
 impl Endpoint {
     /// # Errors
     /// Where a certificate or key is not one that TLS can use.
-    pub fn new(origin: &Origin) -> Result<Self, OriginError> {
-        let address = (origin.host.clone(), origin.port);
+    pub fn new(origin: &Origin, resolver: &Arc<Resolver>) -> Result<Self, OriginError> {
+        let host = match origin.host.parse::<IpAddr>() {
+            Ok(address) => Host::Address(Arc::from([SocketAddr::new(address, 0)])),
+            Err(_) => Host::Name(resolver.name(&origin.host)),
+        };
         Ok(Self {
-            address,
+            host,
+            port: origin.port,
             scheme: Scheme::of(origin)?,
-            resolved: ArcSwapOption::empty(),
+            peers: ArcSwapOption::empty(),
         })
     }
 
-    /// The peers to try in this order. An address list that can't be renewed is used on.
-    pub async fn peers(&self) -> Result<Vec<Arc<HttpPeer>>, Failure> {
-        let known = self.resolved.load_full();
-        if let Some(known) = known
-            .as_deref()
-            .filter(|known| known.at.is_none_or(|at| at.elapsed() < ADDRESSES_FRESH_FOR))
-        {
-            return Ok(known.peers.clone());
+    /// Looks its name up in the background, unless that was done a moment ago.
+    pub fn look_up_ahead(&self) {
+        if let Host::Name(name) = &self.host {
+            name.look_up_if_due(Instant::now());
         }
-        let (host, port) = (&self.address.0, self.address.1);
-        let (addresses, at) = match host.parse::<IpAddr>() {
-            Ok(address) => (Ok(vec![SocketAddr::new(address, port)]), None),
-            Err(_) => (resolve(host, port).await, Some(Instant::now())),
-        };
-        let addresses = match (addresses, known) {
-            (Ok(addresses), _) => addresses,
-            (Err(_), Some(known)) => return Ok(known.peers.clone()),
-            (Err(failure), None) => return Err(failure),
-        };
-        let peers: Vec<_> = addresses
-            .into_iter()
-            .map(|address| Arc::new(self.scheme.peer(address)))
-            .collect();
-        self.resolved.store(Some(Arc::new(Resolved {
-            peers: peers.clone(),
-            at,
-        })));
-        Ok(peers)
+    }
+
+    /// The peers at the addresses that are known. Nothing is waited for.
+    pub(super) fn known_peers(&self) -> Option<Arc<Peers>> {
+        match &self.host {
+            Host::Address(address) => Some(self.peers_at(Arc::clone(address))),
+            Host::Name(name) => name.known().map(|addresses| self.peers_at(addresses)),
+        }
+    }
+
+    /// The same, once the name is resolved.
+    ///
+    /// # Errors
+    /// Why it does not resolve.
+    pub(super) async fn peers(&self) -> Result<Arc<Peers>, String> {
+        match &self.host {
+            Host::Address(address) => Ok(self.peers_at(Arc::clone(address))),
+            Host::Name(name) => match name.addresses().await {
+                Ok(addresses) => Ok(self.peers_at(addresses)),
+                Err(reason) => Err(reason.to_string()),
+            },
+        }
+    }
+
+    /// The peer to try first, once the name is resolved.
+    ///
+    /// # Errors
+    /// Why it does not resolve.
+    pub async fn first_peer(&self) -> Result<HttpPeer, String> {
+        let peers = self.peers().await?;
+        let first = peers.in_order().next();
+        first
+            .map(|peer| HttpPeer::clone(peer))
+            .ok_or_else(|| "no address".to_owned())
+    }
+
+    fn peers_at(&self, addresses: Arc<[SocketAddr]>) -> Arc<Peers> {
+        let known = self.peers.load();
+        if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.addresses, &addresses)) {
+            return Arc::clone(known);
+        }
+        let at_port = addresses.iter().map(|&address| {
+            let mut address = address;
+            address.set_port(self.port);
+            Arc::new(self.scheme.peer(address))
+        });
+        let peers = Arc::new(Peers {
+            peers: at_port.collect(),
+            addresses,
+            preferred: AtomicUsize::new(0),
+        });
+        self.peers.store(Some(Arc::clone(&peers)));
+        peers
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-    let found = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|e| Failure::Connect(format!("{host}: {e}")))?;
-    let addresses: Vec<_> = found.take(ADDRESSES_MAX).collect();
-    if addresses.is_empty() {
-        return Err(Failure::Connect(format!("{host}: no address")));
+impl Peers {
+    /// In the order in which to try them.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &Arc<HttpPeer>> {
+        let preferred = self.preferred.load(Ordering::Relaxed).min(self.peers.len());
+        let (before, rest) = self.peers.split_at(preferred);
+        let (first, after) = rest.split_at(rest.len().min(1));
+        first.iter().chain(before).chain(after)
     }
-    Ok(addresses)
+
+    /// A connection to `peer` was opened.
+    pub(super) fn prefer(&self, peer: &Arc<HttpPeer>) {
+        if let Some(index) = self.peers.iter().position(|one| Arc::ptr_eq(one, peer)) {
+            self.preferred.store(index, Ordering::Relaxed);
+        }
+    }
 }

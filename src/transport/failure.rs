@@ -9,8 +9,8 @@ use thiserror::Error as ThisError;
 pub enum Failure {
     #[error("could not connect: {0}")]
     Connect(String),
-    #[error("no connection within the connect clock")]
-    ConnectClock,
+    #[error("no connection within the connect clock: {0}")]
+    ConnectClock(String),
     /// `reused`: on a connection from the pool, which may have died while it was idle.
     #[error("connection closed or reset before a response")]
     Reset { reused: bool },
@@ -33,7 +33,7 @@ impl Failure {
     /// The clock that ran out, by its name in the configuration.
     pub fn clock(&self) -> Option<&'static str> {
         match self {
-            Self::ConnectClock => Some("connect"),
+            Self::ConnectClock(_) => Some("connect"),
             Self::HeadersClock => Some("headers"),
             Self::FirstTokenClock => Some("first_token"),
             Self::Deadline => Some("deadline"),

@@ -39,6 +39,7 @@ mod reload;
 mod reload_files;
 mod reload_secrets;
 mod reported_errors;
+mod resolver;
 mod resume;
 mod retries;
 mod routing;

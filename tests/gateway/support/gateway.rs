@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::client::{Client, Response, post};
 use super::log::Log;
+use super::names::with_names;
 use super::pki::Pki;
 use super::soon;
 
@@ -34,6 +35,7 @@ pub(crate) struct Setup {
     file: Option<PathBuf>,
     program: PathBuf,
     stderr: Option<Stdio>,
+    resolv_conf: Option<String>,
 }
 
 impl Setup {
@@ -51,6 +53,7 @@ impl Setup {
             file: None,
             program: PathBuf::from(env!("CARGO_BIN_EXE_switchback")),
             stderr: None,
+            resolv_conf: None,
         }
     }
 
@@ -68,6 +71,12 @@ impl Setup {
     /// Another file than the one that cargo has built.
     pub(crate) fn program(mut self, program: PathBuf) -> Self {
         self.program = program;
+        self
+    }
+
+    /// Names are looked up as this `resolv.conf` says.
+    pub(crate) fn names(mut self, resolv_conf: String) -> Self {
+        self.resolv_conf = Some(resolv_conf);
         self
     }
 
@@ -122,7 +131,12 @@ impl Setup {
         );
         let text = format!("{top}{}\n", self.yaml);
         std::fs::write(&file, &text).expect("the temporary directory takes a file");
-        let mut child = Command::new(&self.program)
+        let (program, words) = match &self.resolv_conf {
+            Some(resolv_conf) => with_names(&self.program, self.dir.path(), resolv_conf),
+            None => (self.program.into_os_string(), Vec::new()),
+        };
+        let mut child = Command::new(program)
+            .args(words)
             .arg("run")
             .arg("--config")
             .arg(&file)
