@@ -16,6 +16,7 @@ pub mod connector;
 mod dial;
 pub mod endpoint;
 pub mod failure;
+mod h2_exchange;
 pub mod lookup;
 pub mod origin;
 pub mod resolver;
@@ -23,6 +24,8 @@ pub mod resume;
 mod sending;
 mod session;
 mod timings;
+mod trailers;
+mod turns;
 mod wire;
 
 pub use assignment::{Assignment, Clocks, Evidence, Resumable};

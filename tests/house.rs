@@ -200,6 +200,26 @@ fn only_the_request_path_reads_a_clock() {
 }
 
 #[test]
+fn no_loop_of_the_transport_turns_uncounted() {
+    let mut faults = Vec::new();
+    for (file, module, code) in shipped_code() {
+        if module != "transport" {
+            continue;
+        }
+        let uncounted = code::endless_loops(&code)
+            .into_iter()
+            .filter(|body| !body.contains("turns.next()") && !body.contains("turns.count()"));
+        faults
+            .extend(uncounted.map(|body| format!("{}: {}", file.display(), body.chars().take(80).collect::<String>())));
+    }
+    expect_none(
+        &faults,
+        "What such a loop waits for is up to an upstream, which may never let it wait: step through `Turns` \
+         (src/transport/turns.rs) in each turn, or let a `for` bound it.",
+    );
+}
+
+#[test]
 fn files_are_short_and_where_their_names_say() {
     let mut faults = Vec::new();
     for file in ["src", "tests", "benches", "examples"].into_iter().flat_map(rust_files) {

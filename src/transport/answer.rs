@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::assignment::{Assignment, Evidence};
 use super::clock::before;
 use super::failure::Failure;
+use super::turns::Turns;
 use super::wire::Wire;
 use crate::protocol::judge::{Judge, Judgement};
 use crate::protocol::tail::StreamEnd;
@@ -65,7 +66,12 @@ impl Answer {
         self.has_length = header.headers.contains_key(CONTENT_LENGTH);
         let mut judge = Judge::new(header.status.as_u16(), &header.headers, assignment.kind);
         let begun = Instant::now();
+        let mut turns = Turns::default();
         let judgement = loop {
+            turns
+                .next()
+                .await
+                .map_err(|turned| Failure::Invalid(turned.to_string()))?;
             // What is known to be an error is only waited for to be whole.
             let is_error = judge.awaits_error_body();
             let clock = if is_error {
@@ -74,13 +80,9 @@ impl Answer {
                 assignment.clocks.first_token
             };
             let until = (begun + clock).min(assignment.clocks.deadline);
-            let next = match wire.is_ended() {
-                Ok(true) => Ok(Ok(None)),
-                Ok(false) => before(until, wire.read_body()).await,
-                Err(error) => Ok(Err(error)),
-            };
-            let judgement = match next {
+            let judgement = match before(until, wire.read_body()).await {
                 Ok(Ok(Some(chunk))) => {
+                    turns.moved_on();
                     let judgement = judge.feed(&chunk);
                     self.held.push_back(chunk);
                     judgement
@@ -89,7 +91,10 @@ impl Answer {
                 Ok(Err(_)) | Err(_) if is_error => judge.end(),
                 Ok(Err(_)) => return Err(Failure::Reset { reused: false }),
                 Err(_) if Instant::now() >= assignment.clocks.deadline => return Err(Failure::Deadline),
-                Err(_) => return Err(Failure::FirstTokenClock),
+                Err(_) => {
+                    wire.fell_silent();
+                    return Err(Failure::FirstTokenClock);
+                }
             };
             if judgement != Judgement::Undecided {
                 break judgement;
@@ -103,7 +108,7 @@ impl Answer {
         }
         self.evidence = (judgement == Judgement::Failed).then(|| Evidence {
             held: joined(&self.held),
-            whole: self.wire.is_ended().unwrap_or(false),
+            whole: self.wire.is_ended(),
             payload: Bytes::copy_from_slice(judge.error_payload()),
         });
         Ok(())

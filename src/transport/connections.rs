@@ -7,7 +7,6 @@ use pingora_core::connectors::http::v2;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
@@ -16,13 +15,14 @@ use super::clock::before;
 use super::dial::dial;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::h2_exchange::H2Stream;
 use super::origin::IDLE_IN_POOL;
 use super::sending::SendingStream;
-use super::wire::{Exchange, Wire};
+use super::wire::Wire;
 
 pub(super) struct Connections {
     h1: TransportConnector,
-    h2: v2::Connector,
+    h2: Arc<v2::Connector>,
 }
 
 /// A connection on which nothing was sent for this request yet.
@@ -35,7 +35,7 @@ pub struct Connection {
 
 pub(super) enum ConnectionKind {
     H1(Box<SendingStream>),
-    H2(Box<Http2Session>),
+    H2(Box<H2Stream>),
 }
 
 impl Connection {
@@ -49,7 +49,7 @@ impl Connections {
     pub(super) fn new(options: &ConnectorOptions) -> Self {
         Self {
             h1: TransportConnector::new(Some(options.clone())),
-            h2: v2::Connector::new(Some(options.clone())),
+            h2: Arc::new(v2::Connector::new(Some(options.clone()))),
         }
     }
 
@@ -101,41 +101,30 @@ impl Connections {
         })
     }
 
-    async fn reused(&self, peer: &HttpPeer) -> Option<ConnectionKind> {
+    async fn reused(&self, peer: &Arc<HttpPeer>) -> Option<ConnectionKind> {
         if peer.options.alpn.get_max_http_version() == 2
-            && let Ok(Some(session)) = self.h2.reused_http_session(peer).await
+            && let Ok(Some(session)) = self.h2.reused_http_session(&**peer).await
         {
-            return Some(ConnectionKind::H2(Box::new(session)));
+            return Some(ConnectionKind::H2(Box::new(H2Stream::new(session, &self.h2, peer))));
         }
-        self.h1.reused_stream(peer).await.map(ConnectionKind::h1)
+        self.h1.reused_stream(&**peer).await.map(ConnectionKind::h1)
     }
 
     async fn connect(&self, peer: Arc<HttpPeer>) -> Result<ConnectionKind> {
-        let peer = &*peer;
         if peer.options.alpn.get_max_http_version() == 1 {
-            return Ok(ConnectionKind::h1(self.h1.new_stream(peer).await?));
+            return Ok(ConnectionKind::h1(self.h1.new_stream(&*peer).await?));
         }
-        match self.h2.new_http_session::<_, ()>(peer).await? {
-            HttpSession::H2(session) => Ok(ConnectionKind::H2(Box::new(session))),
+        match self.h2.new_http_session::<_, ()>(&*peer).await? {
+            HttpSession::H2(session) => Ok(ConnectionKind::H2(Box::new(H2Stream::new(session, &self.h2, &peer)))),
             HttpSession::H1(session) => Ok(ConnectionKind::h1(session.into_inner())),
             HttpSession::Custom(()) => Error::e_explain(ErrorType::InternalError, "no custom protocol was asked for"),
         }
     }
 
-    /// Back to the pool if the response was read to its end, closed otherwise.
-    pub(super) async fn release(&self, wire: Wire) {
-        match wire.exchange {
-            Exchange::H1(mut session) => {
-                session.respect_keepalive();
-                if let Some(stream) = session.reuse().await {
-                    self.h1
-                        .release_stream(stream, wire.peer.reuse_hash(), Some(IDLE_IN_POOL));
-                }
-            }
-            Exchange::H2(mut session) => {
-                session.shutdown();
-                self.h2.release_http_session(*session, &*wire.peer, Some(IDLE_IN_POOL));
-            }
+    /// Back to the pool if the next request may go out on it, closed otherwise.
+    pub(super) fn release(&self, wire: Wire) {
+        if let Some((stream, peer)) = wire.into_idle() {
+            self.h1.release_stream(stream, peer.reuse_hash(), Some(IDLE_IN_POOL));
         }
     }
 }

@@ -76,6 +76,6 @@ impl Connector for JudgingConnector {
         _peer: &P,
         _idle_timeout: Option<Duration>,
     ) {
-        session.release().await;
+        session.release();
     }
 }

@@ -11,6 +11,7 @@ use super::clock::before;
 use super::connector::JudgingConnector;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
+use super::turns::Turns;
 use super::wire::Wire;
 use crate::body::Segments;
 
@@ -35,7 +36,8 @@ pub struct Found {
 }
 
 impl JudgingConnector {
-    /// Asks on a connection of its own, which is closed afterwards: no request ever meets what a lookup left behind.
+    /// Asks on a connection of its own. One of HTTP/1.1 is closed afterwards: no request ever meets what a lookup left
+    /// behind.
     ///
     /// # Errors
     /// Where no whole answer came in time.
@@ -51,7 +53,7 @@ impl JudgingConnector {
             .send(header, &Segments::from(Bytes::new()))
             .map_err(|_| Failure::Reset { reused: false })?;
         let found = read(&mut wire, lookup).await;
-        wire.close().await;
+        wire.close();
         found
     }
 }
@@ -75,16 +77,21 @@ async fn read(wire: &mut Wire, lookup: Lookup<'_>) -> Result<Found, Failure> {
         .clone();
     let broken = |error: &pingora_core::Error| Failure::Broken(error.etype().as_str().to_owned());
     let mut body = BytesMut::new();
+    let mut turns = Turns::default();
     loop {
-        if wire.is_ended().map_err(|error| broken(&error))? {
-            break;
-        }
+        turns
+            .next()
+            .await
+            .map_err(|turned| Failure::Invalid(turned.to_string()))?;
         match before(lookup.deadline, wire.read_body()).await {
             Ok(Ok(Some(chunk))) if body.len() + chunk.len() > lookup.body_bytes_max => {
                 let reason = format!("its body is longer than {} KiB", lookup.body_bytes_max >> 10);
                 return Err(Failure::Invalid(reason));
             }
-            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            Ok(Ok(Some(chunk))) => {
+                body.extend_from_slice(&chunk);
+                turns.moved_on();
+            }
             Ok(Ok(None)) => break,
             Ok(Err(error)) => return Err(broken(&error)),
             Err(_) => return Err(Failure::Deadline),

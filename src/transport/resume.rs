@@ -10,6 +10,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::answer::Answer;
 use super::assignment::{Assignment, Evidence};
 use super::failure::Failure;
+use super::turns::Turns;
 use crate::protocol::resume::Transcript;
 
 /// Who finds an upstream that goes on with a stream. Called by the session that hands the stream out, never at once by two.
@@ -61,7 +62,10 @@ impl Continuity {
     /// as `failure` left it.
     pub(super) async fn resume(&mut self, failure: &Failure) -> Option<(Answer, Arc<Assignment>)> {
         self.resume.broke_off(failure).await;
+        let mut turns = Turns::default();
         while let Some((request, assignment)) = self.resume.next(&self.transcript).await {
+            // Whoever finds the next attempt counts them, too; this only holds should it ever forget.
+            turns.next().await.ok()?;
             match Answer::to(request, &assignment).await {
                 Err(failure) => self.resume.failed(&failure),
                 Ok(answer) => {

@@ -1,7 +1,8 @@
 //! A stream that sends a queued request while its owner waits for the answer.
 //!
 //! Reading drives the writing, so that an upstream that answers before it has taken the whole body is heard, and one that
-//! never reads can't block the attempt. A small body goes out in one write with its header.
+//! never reads can't block the attempt. A small body goes out in one write with its header. Since nobody else knows how
+//! far the writing got, the stream also says whether another request may follow on it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,6 +22,7 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::turns::Turns;
 use crate::body::Segments;
 
 /// Bodies up to this are copied behind the header: one system call instead of two.
@@ -30,9 +32,27 @@ const ONE_WRITE_MAX_BYTES: usize = 16 * 1024;
 pub(super) struct SendingStream {
     inner: Stream,
     queue: VecDeque<Bytes>,
-    sending: bool,
+    progress: Progress,
+    /// The request went in one piece: header and body together.
+    is_one_piece: bool,
+    /// Another request was sent on this connection before.
+    has_served: bool,
+    /// The upstream said something before it was asked.
+    spoke_first: bool,
     /// When the upstream last took bytes.
     taken_at: Instant,
+}
+
+/// How far the request has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Not a byte was written yet.
+    Queued,
+    Sending,
+    /// Every byte was written and flushed.
+    Sent,
+    /// A write failed, and the rest was dropped.
+    Failed,
 }
 
 impl SendingStream {
@@ -40,22 +60,31 @@ impl SendingStream {
         Self {
             inner,
             queue: VecDeque::new(),
-            sending: false,
+            progress: Progress::Sent,
+            is_one_piece: true,
+            has_served: false,
+            spoke_first: false,
             taken_at: Instant::now(),
         }
+    }
+
+    /// The stream below one that Pingora's session owns.
+    pub(super) fn of(stream: &Stream) -> Option<&Self> {
+        (**stream).as_any().downcast_ref()
     }
 
     /// Queues a request: its header as it goes on the wire, and its body.
     pub(super) fn queue(&mut self, mut header: BytesMut, body: &Segments) {
         self.queue.clear();
-        if body.len() <= ONE_WRITE_MAX_BYTES {
+        self.is_one_piece = body.len() <= ONE_WRITE_MAX_BYTES;
+        if self.is_one_piece {
             body.iter().for_each(|part| header.extend_from_slice(part));
             self.queue.push_back(header.freeze());
         } else {
             self.queue.push_back(header.freeze());
             self.queue.extend(body.iter().filter(|part| !part.is_empty()).cloned());
         }
-        self.sending = true;
+        self.progress = Progress::Queued;
         self.taken_at = Instant::now();
     }
 
@@ -63,20 +92,44 @@ impl SendingStream {
         self.taken_at
     }
 
+    /// Whether the upstream can have no part of this request left to wait for: everything that was queued was written
+    /// and flushed without an error, and it did not answer before it was asked.
+    pub(super) fn has_sent_all(&self) -> bool {
+        self.progress == Progress::Sent && !self.spoke_first
+    }
+
+    /// Whether an upstream that refused the request has taken it all the same, as it seems. Of a large one, what was
+    /// written may still wait in buffers between here and there, with an upstream behind them that has stopped
+    /// reading.
+    pub(super) fn was_taken_though_refused(&self) -> bool {
+        self.is_one_piece
+    }
+
     /// Writes as much as the upstream takes now. A write error only ends the sending: the answer may be there to read.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if self.sending && self.poll_send(cx).is_ready() {
+        if !matches!(self.progress, Progress::Queued | Progress::Sending) {
+            return;
+        }
+        self.progress = match self.poll_send(cx) {
+            Poll::Pending => Progress::Sending,
+            Poll::Ready(Ok(())) => Progress::Sent,
+            Poll::Ready(Err(_)) => Progress::Failed,
+        };
+        if self.progress != Progress::Sending {
             self.queue.clear();
-            self.sending = false;
+            self.has_served = true;
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut turns = Turns::default();
         while let Some(front) = self.queue.front_mut() {
+            turns.count().map_err(io::Error::other)?;
             let written = ready!(Pin::new(&mut self.inner).poll_write(cx, front))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            turns.moved_on();
             front.advance(written);
             if front.is_empty() {
                 self.queue.pop_front();
@@ -85,10 +138,38 @@ impl SendingStream {
         }
         Pin::new(&mut self.inner).poll_flush(cx)
     }
+
+    /// Looks for bytes that are there before the request is. On a connection that has served, they are left over from
+    /// somebody else's answer, and must not be taken for this one's. On a new one they may well be meant (a server that
+    /// is full says so at once), but what the request itself brings would then be read by the next one.
+    fn poll_read_before_sending(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let filled = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        if self.has_served && buf.filled().len() > filled {
+            buf.set_filled(filled);
+            self.progress = Progress::Failed;
+            self.queue.clear();
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "bytes of another answer on a kept connection",
+            )));
+        }
+        self.spoke_first = true;
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl AsyncRead for SendingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.progress == Progress::Queued
+            && let Poll::Ready(read) = self.poll_read_before_sending(cx, buf)
+        {
+            // What was read is handed out now; the next read goes on with the sending.
+            if self.progress == Progress::Queued {
+                self.progress = Progress::Sending;
+            }
+            return Poll::Ready(read);
+        }
         self.drive(cx);
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
@@ -163,3 +244,6 @@ impl GetSocketDigest for SendingStream {
         self.inner.get_socket_digest()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, stream};
+use futures_util::{Stream, stream};
 use http::HeaderMap;
 use pingora_core::protocols::http::custom::client::Session;
 use pingora_core::protocols::http::custom::{BodyWrite, CustomMessageWrite};
@@ -22,13 +22,12 @@ use super::clock::before;
 use super::connections::Connections;
 use super::failure::Failure;
 use super::resume::Continuity;
+use super::trailers::passable;
+use super::turns::Turns;
 use super::wire::Wire;
 use crate::protocol::errors::{GatewayError, stream_error_event};
 use crate::protocol::reported_error::error_in;
 use crate::protocol::tail::{Cut, StreamEnd};
-
-/// What is read of a failed answer that is there already, so that its connection can be used again.
-const DRAIN_MAX_BYTES: usize = 64 * 1024;
 
 pub struct JudgedSession {
     connections: Arc<Connections>,
@@ -47,6 +46,8 @@ pub struct JudgedSession {
     stream_end: Option<StreamEnd>,
     /// The response was read to its end, and its connection given back.
     ended: bool,
+    /// What followed it, as far as the client may have it.
+    trailers: Option<HeaderMap>,
     /// Set once the upstream has broken off after commit; reported after `held` was handed out.
     broken: Option<Failure>,
     /// Where another attempt may go on with the stream.
@@ -66,6 +67,7 @@ impl JudgedSession {
             held: VecDeque::new(),
             stream_end: None,
             ended: false,
+            trailers: None,
             broken: None,
             continuity: None,
         }
@@ -86,7 +88,7 @@ impl JudgedSession {
         }
         self.tell_reported();
         if self.rejected.is_some() {
-            self.give_back().await;
+            self.give_back();
         }
         Ok(())
     }
@@ -104,8 +106,8 @@ impl JudgedSession {
     /// The response broke off: nothing was missing of it, another attempt goes on with it, or it is broken for good.
     async fn mend(&mut self, failure: Failure) {
         if !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_come) {
-            if let Some(mut wire) = self.wire.take() {
-                wire.close().await;
+            if let Some(wire) = self.wire.take() {
+                wire.close();
             }
             self.ended = true;
             return;
@@ -113,8 +115,8 @@ impl JudgedSession {
         let Some(continuity) = self.continuity.as_mut().filter(|it| it.transcript.can_resume()) else {
             return self.break_off(failure);
         };
-        if let Some(mut wire) = self.wire.take() {
-            wire.close().await;
+        if let Some(wire) = self.wire.take() {
+            wire.close();
         }
         match continuity.resume(&failure).await {
             Some((answer, assignment)) => {
@@ -138,8 +140,8 @@ impl JudgedSession {
         };
         match continuity.resume(&Failure::Reported(data)).await {
             Some((answer, assignment)) => {
-                if let Some(mut wire) = self.wire.take() {
-                    wire.close().await;
+                if let Some(wire) = self.wire.take() {
+                    wire.close();
                 }
                 self.take_over(answer);
                 self.assignment = Some(assignment);
@@ -182,15 +184,13 @@ impl JudgedSession {
 
     /// How the response stands, now that all that was held of it is handed out.
     fn standing(&mut self) -> Standing {
-        let ended = match &mut self.wire {
-            Some(wire) => wire.is_ended(),
-            None => Ok(self.ended),
-        };
-        match ended {
-            Ok(false) => Standing::Running,
-            Ok(true) if self.stream_end.as_ref().is_none_or(StreamEnd::is_complete) => Standing::Complete,
-            Ok(true) => Standing::Broken("the stream ended without its protocol's end"),
-            Err(_) => Standing::Broken("reset by the upstream"),
+        let has_ended = self.wire.as_mut().map_or(self.ended, Wire::is_ended);
+        if !has_ended {
+            Standing::Running
+        } else if self.stream_end.as_ref().is_none_or(StreamEnd::is_complete) {
+            Standing::Complete
+        } else {
+            Standing::Broken("the stream ended without its protocol's end")
         }
     }
 
@@ -229,10 +229,11 @@ impl JudgedSession {
                 }
                 self.tell_reported();
             }
-            // A close-delimited body has ended now; its standing tells.
+            // It has ended; its standing tells how.
             Ok(Ok(None)) => {}
             Ok(Err(error)) => self.mend(Failure::Broken(error.etype().as_str().to_owned())).await,
             Err(_) => {
+                wire.fell_silent();
                 self.mend(Failure::Broken("nothing came within the idle clock".to_owned()))
                     .await;
             }
@@ -240,29 +241,25 @@ impl JudgedSession {
     }
 
     /// Returns the connection to the pool as soon as the response was read to its end, for the next request to find.
-    async fn give_back(&mut self) {
-        if let Some(wire) = self.wire.take_if(|wire| matches!(wire.is_ended(), Ok(true))) {
+    fn give_back(&mut self) {
+        if let Some(mut wire) = self.wire.take_if(Wire::is_ended) {
             self.ended = true;
-            self.connections.release(wire).await;
+            self.trailers = wire.take_trailers().as_ref().and_then(passable);
+            self.connections.release(wire);
         }
     }
 
     /// Gives the connection back if what is left of the response is there already, and closes it otherwise.
-    pub(super) async fn release(mut self) {
-        let Some(wire) = self.wire.as_mut() else { return };
-        let mut drained = 0;
-        while self.answered
+    pub(super) fn release(mut self) {
+        if self.answered
             && self.broken.is_none()
-            && drained < DRAIN_MAX_BYTES
-            && let Some(Ok(Some(chunk))) = wire.read_body().now_or_never()
+            && let Some(wire) = &mut self.wire
         {
-            drained += chunk.len();
+            wire.drain();
+            self.give_back();
         }
-        if self.answered && self.broken.is_none() {
-            self.give_back().await;
-        }
-        if let Some(mut wire) = self.wire {
-            wire.close().await;
+        if let Some(wire) = self.wire {
+            wire.close();
         }
     }
 }
@@ -292,7 +289,12 @@ impl Session for JudgedSession {
     }
 
     async fn read_response_body(&mut self) -> Result<Option<Bytes>> {
+        let mut turns = Turns::default();
         loop {
+            if turns.next().await.is_err() {
+                debug_assert!(false, "a response that neither runs, nor is complete, nor broken");
+                self.break_off(Failure::Broken("nothing came of it".to_owned()));
+            }
             if let Some(chunk) = self.held.pop_front() {
                 return Ok(Some(chunk));
             }
@@ -305,17 +307,24 @@ impl Session for JudgedSession {
                 continue;
             }
             match self.standing() {
-                Standing::Complete if self.is_complete() => return Ok(None),
+                Standing::Complete if self.is_complete() => {
+                    self.give_back();
+                    return Ok(None);
+                }
                 Standing::Complete => {}
                 Standing::Broken(reason) => self.mend(Failure::Broken(reason.to_owned())).await,
-                Standing::Running => self.read_on().await,
+                Standing::Running => {
+                    self.read_on().await;
+                    turns.moved_on();
+                }
             }
         }
     }
 
     async fn check_response_end_or_error(&mut self, _headers: bool) -> Result<bool> {
-        self.give_back().await;
-        Ok(self.is_complete())
+        self.give_back();
+        // Where trailers follow, the end comes with them.
+        Ok(self.is_complete() && self.trailers.is_none())
     }
 
     fn response_header(&self) -> Option<&ResponseHeader> {
@@ -327,13 +336,13 @@ impl Session for JudgedSession {
     }
 
     async fn shutdown(&mut self, _code: u32, _context: &str) {
-        if let Some(wire) = &mut self.wire {
-            wire.close().await;
+        if let Some(wire) = self.wire.take() {
+            wire.close();
         }
     }
 
     async fn read_trailers(&mut self) -> Result<Option<HeaderMap>> {
-        Ok(None)
+        Ok(self.trailers.take())
     }
 
     // The request body went with the assignment: what Pingora's own pipe sends is swallowed.
@@ -421,3 +430,6 @@ impl BodyWrite for Swallow {
 
     fn upgrade_body_writer(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests;

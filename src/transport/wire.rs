@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use futures_util::FutureExt;
+use http::{HeaderMap, Method};
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::v1::client::{HttpSession as Http1Session, http_req_header_to_wire};
-use pingora_core::protocols::http::v2::client::Http2Session;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -15,24 +16,35 @@ use tokio::time::Instant;
 use super::clock::before;
 use super::connections::{Connection, ConnectionKind};
 use super::failure::Failure;
+use super::h2_exchange::H2Exchange;
 use super::sending::SendingStream;
+use super::turns::Turns;
 use crate::body::Segments;
 
 /// Interim responses (1xx) before the final one; they are not passed on.
 const INTERIM_RESPONSES_MAX: usize = 16;
+/// How much is read of a response that nobody wants and that is there already, so that its connection can be used
+/// again. One read brings 64 KiB at most.
+const DRAIN_READS_MAX: usize = 4;
+
+const ENDLESS: ErrorType = ErrorType::Custom("frames without end or content");
 
 pub(super) struct Wire {
-    pub(super) exchange: Exchange,
-    pub(super) peer: Arc<HttpPeer>,
+    exchange: Exchange,
+    peer: Arc<HttpPeer>,
     reused: bool,
     /// The response has no body, whatever length its header states (RFC 9110 §9.3.2).
     is_head: bool,
+    /// The body was read to its proper end.
+    is_ended: bool,
+    /// Reading the body has failed.
+    has_failed: bool,
     sent_at: Instant,
 }
 
-pub(super) enum Exchange {
+enum Exchange {
     H1(Box<Http1Session>),
-    H2(Box<Http2Session>),
+    H2(Box<H2Exchange>),
 }
 
 impl Connection {
@@ -47,38 +59,18 @@ impl Connection {
                 stream.queue(on_wire, body);
                 Exchange::H1(Box::new(Http1Session::new_with_options(stream, &*self.peer)))
             }
-            ConnectionKind::H2(mut session) => {
-                send_h2(&mut session, header, body)?;
-                Exchange::H2(session)
-            }
+            ConnectionKind::H2(stream) => Exchange::H2(Box::new(H2Exchange::begin(*stream, header, body)?)),
         };
         Ok(Wire {
             exchange,
             peer: self.peer,
             reused: self.reused,
             is_head,
+            is_ended: false,
+            has_failed: false,
             sent_at: Instant::now(),
         })
     }
-}
-
-/// h2 sends as the upstream's window allows; the parts are shared with the request, not copied.
-fn send_h2(session: &mut Http2Session, header: Box<RequestHeader>, body: &Segments) -> Result<()> {
-    session.write_request_header(header, body.is_empty())?;
-    if body.is_empty() {
-        return Ok(());
-    }
-    let mut writer = session
-        .take_request_body_writer()
-        .ok_or_else(|| Error::explain(ErrorType::InternalError, "no body writer"))?;
-    for part in body.iter().filter(|part| !part.is_empty()) {
-        writer
-            .send_data(part.clone(), false)
-            .or_err(ErrorType::WriteError, "queueing the body")?;
-    }
-    writer
-        .send_data(Bytes::new(), true)
-        .or_err(ErrorType::WriteError, "queueing the body's end")
 }
 
 impl Wire {
@@ -86,23 +78,7 @@ impl Wire {
     /// `deadline`.
     pub(super) async fn read_header(&mut self, clock: Duration, deadline: Instant) -> Result<(), Failure> {
         for _ in 0..INTERIM_RESPONSES_MAX {
-            let is_interim = loop {
-                let until = (self.taken_at() + clock).min(deadline);
-                match before(until, self.next_header()).await {
-                    Ok(is_interim) => break is_interim,
-                    Err(_) if Instant::now() >= deadline => return Err(Failure::Deadline),
-                    Err(_) if self.taken_at() + clock <= Instant::now() => return Err(Failure::HeadersClock),
-                    // The upstream took more of the request meanwhile.
-                    Err(_) => {}
-                }
-            };
-            let is_interim = is_interim.map_err(|error| match error.etype() {
-                ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => {
-                    Failure::Invalid(error.etype().as_str().to_owned())
-                }
-                _ => Failure::Reset { reused: self.reused },
-            })?;
-            if !is_interim {
+            if !self.read_one_header(clock, deadline).await? {
                 return Ok(());
             }
         }
@@ -111,13 +87,41 @@ impl Wire {
         )))
     }
 
+    /// The next header; whether it is that of an interim response.
+    async fn read_one_header(&mut self, clock: Duration, deadline: Instant) -> Result<bool, Failure> {
+        let mut turns = Turns::default();
+        let read = loop {
+            turns
+                .next()
+                .await
+                .map_err(|turned| Failure::Invalid(turned.to_string()))?;
+            let taken_at = self.taken_at();
+            match before((taken_at + clock).min(deadline), self.next_header()).await {
+                Ok(read) => break read,
+                Err(_) if self.taken_at() > taken_at && Instant::now() < deadline => turns.moved_on(),
+                Err(_) => {
+                    self.fell_silent();
+                    return Err(if Instant::now() >= deadline {
+                        Failure::Deadline
+                    } else {
+                        Failure::HeadersClock
+                    });
+                }
+            }
+        };
+        read.map_err(|error| match error.etype() {
+            ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Failure::Invalid(error.etype().as_str().to_owned()),
+            _ => Failure::Reset { reused: self.reused },
+        })
+    }
+
     /// Whether the next header is that of an interim response. Cancel-safe on both protocols.
     async fn next_header(&mut self) -> Result<bool> {
         match &mut self.exchange {
             Exchange::H1(session) => {
                 session.read_response().await?;
             }
-            Exchange::H2(session) => session.read_response_header().await?,
+            Exchange::H2(exchange) => exchange.read_header().await?,
         }
         Ok(self.header().is_some_and(|header| header.status.is_informational()))
     }
@@ -126,7 +130,7 @@ impl Wire {
     pub(super) fn header(&self) -> Option<&ResponseHeader> {
         match &self.exchange {
             Exchange::H1(session) => session.resp_header(),
-            Exchange::H2(session) => session.response_header(),
+            Exchange::H2(exchange) => exchange.header(),
         }
     }
 
@@ -138,40 +142,107 @@ impl Wire {
     /// When the upstream last took bytes of the request.
     fn taken_at(&self) -> Instant {
         match &self.exchange {
-            Exchange::H1(session) => (**session.stream())
-                .as_any()
-                .downcast_ref::<SendingStream>()
-                .map_or(self.sent_at, SendingStream::taken_at),
-            Exchange::H2(_) => self.sent_at,
+            Exchange::H1(session) => SendingStream::of(session.stream()).map_or(self.sent_at, SendingStream::taken_at),
+            Exchange::H2(exchange) => exchange.taken_at(),
         }
     }
 
-    /// The next bytes of the body; `None` at its end.
-    pub(super) async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        match &mut self.exchange {
-            _ if self.is_head => Ok(None),
-            Exchange::H1(session) => session.read_body_bytes().await,
-            Exchange::H2(session) => session.read_response_body().await,
-        }
-    }
-
-    /// Whether the body was read to its proper end.
+    /// The next bytes of the body, at least one; `None` once it has ended, and ever after. So a loop over it moves on
+    /// with each turn, and a clock around it starts anew with bytes only. Cancel-safe.
     ///
     /// # Errors
-    /// Where an HTTP/2 stream was ended by a reset.
-    pub(super) fn is_ended(&mut self) -> Result<bool> {
+    /// Where the body breaks off, or the upstream sends frames for ever that have nothing in them.
+    pub(super) async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        let mut turns = Turns::default();
+        while !self.is_ended() {
+            turns.next().await.or_err(ENDLESS, "reading a body")?;
+            let read = match &mut self.exchange {
+                Exchange::H1(session) => session.read_body_bytes().await,
+                Exchange::H2(exchange) => exchange.read_body().await,
+            };
+            match read {
+                Ok(Some(chunk)) if chunk.is_empty() => {}
+                Ok(Some(chunk)) => return Ok(Some(chunk)),
+                Ok(None) => self.is_ended = true,
+                Err(error) => {
+                    self.has_failed = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the body was read to its proper end, or has none.
+    pub(super) fn is_ended(&mut self) -> bool {
+        if !self.is_ended && !self.has_failed {
+            self.is_ended = self.is_head
+                || match &mut self.exchange {
+                    Exchange::H1(session) => session.is_body_done(),
+                    Exchange::H2(exchange) => exchange.is_ended(),
+                };
+        }
+        self.is_ended
+    }
+
+    /// What followed the body. Pingora reads over the trailers of a chunked one.
+    pub(super) fn take_trailers(&mut self) -> Option<HeaderMap> {
         match &mut self.exchange {
-            // Pingora's session doesn't know; its connection is closed afterwards, as one whose body was never read.
-            Exchange::H1(_) if self.is_head => Ok(true),
-            Exchange::H1(session) => Ok(session.is_body_done()),
-            Exchange::H2(session) => session.check_response_end_or_error(),
+            Exchange::H1(_) => None,
+            Exchange::H2(exchange) => exchange.take_trailers(),
         }
     }
 
-    pub(super) async fn close(&mut self) {
-        match &mut self.exchange {
-            Exchange::H1(session) => session.shutdown().await,
-            Exchange::H2(session) => session.shutdown(),
+    /// A clock ran out, and nothing was heard: whatever shares the connection with this request is not to begin there.
+    pub(super) fn fell_silent(&self) {
+        if let Exchange::H2(exchange) = &self.exchange {
+            exchange.distrust_connection();
+        }
+    }
+
+    /// Reads what is there already of a response that nobody wants.
+    pub(super) fn drain(&mut self) {
+        for _ in 0..DRAIN_READS_MAX {
+            if !matches!(self.read_body().now_or_never(), Some(Ok(Some(_)))) {
+                break;
+            }
+        }
+    }
+
+    /// Whether the next request may go out on this connection: all of this one was written and flushed without an
+    /// error, the response was read to its end, and nothing lies unread behind it. (A stream of HTTP/2 shares nothing
+    /// with the next one; its connection is given back whatever became of it.)
+    fn may_be_pooled(&mut self) -> bool {
+        let Exchange::H1(session) = &mut self.exchange else {
+            return false;
+        };
+        // Also looks for surplus bytes, and at what the response itself says of the connection.
+        session.respect_keepalive();
+        let is_refusal = session.get_status().is_none_or(|status| status.as_u16() >= 400);
+        SendingStream::of(session.stream())
+            .is_some_and(|stream| stream.has_sent_all() && (!is_refusal || stream.was_taken_though_refused()))
+            && !self.has_failed
+            && session.is_body_done()
+            && session.will_keepalive()
+    }
+
+    /// The idle connection for the pool, with where it leads to. `None`: it was closed.
+    pub(super) fn into_idle(mut self) -> Option<(Stream, Arc<HttpPeer>)> {
+        if !self.may_be_pooled() {
+            self.close();
+            return None;
+        }
+        match self.exchange {
+            Exchange::H1(session) => Some((session.into_inner(), self.peer)),
+            Exchange::H2(_) => None,
+        }
+    }
+
+    /// Closes the connection, or resets the stream. What was not sent yet never is, and nothing is waited for: an
+    /// upstream that reads no more would never take the goodbye.
+    pub(super) fn close(self) {
+        if let Exchange::H1(mut session) = self.exchange {
+            let _ = session.shutdown().now_or_never();
         }
     }
 }

@@ -34,6 +34,40 @@ pub(crate) fn names_crate(code: &str, name: &str) -> bool {
     })
 }
 
+/// What each `loop` and `while` turns, white space left out. (A `for` ends with what it goes over.)
+pub(crate) fn endless_loops(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for word in ["loop", "while"] {
+        for (at, _) in code.match_indices(word) {
+            let after = &code[at + word.len()..];
+            let is_keyword = !code[..at].ends_with(is_word) && after.starts_with(' ');
+            if is_keyword && let Some(turned) = turned_by(after) {
+                found.push(turned);
+            }
+        }
+    }
+    found
+}
+
+/// What is between the braces that follow. A condition may have some of its own, but only within parentheses or a
+/// pattern; the body's is the first that ends a line.
+fn turned_by(after: &str) -> Option<String> {
+    let open = after.find("{\n")?;
+    let mut depth = 0_usize;
+    for (at, char) in after[open..].char_indices() {
+        match char {
+            '{' => depth += 1,
+            '}' if depth == 1 => {
+                let body = &after[open + 1..open + at];
+                return Some(body.chars().filter(|char| !char.is_whitespace()).collect());
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 fn is_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
@@ -154,4 +188,11 @@ fn crates_are_found_by_their_paths() {
         "let pingora_like = 1; my::pingora::x; xpingora::y",
         "pingora"
     ));
+}
+
+#[test]
+fn loops_are_found_with_what_they_turn() {
+    let source =
+        "loop {\n a(); if b { c() }\n}\nwhile let Some(d) = e() {\n f();\n}\nfor g in h {\n i();\n}\nlet looped = 1;\n";
+    assert_eq!(endless_loops(source), ["a();ifb{c()}", "f();"]);
 }

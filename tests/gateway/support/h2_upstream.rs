@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -19,6 +19,7 @@ pub(crate) struct H2Upstream {
     address: SocketAddr,
     exchanges: mpsc::UnboundedReceiver<Exchange>,
     connections: Arc<AtomicUsize>,
+    going_away: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -30,6 +31,11 @@ pub(crate) struct Exchange {
 
 impl H2Upstream {
     pub(crate) async fn listen(tls: TlsAcceptor) -> Self {
+        Self::listen_with_window(tls, 65_535).await
+    }
+
+    /// The same, with so many bytes of a request that it takes unasked.
+    pub(crate) async fn listen_with_window(tls: TlsAcceptor, window_bytes: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback has a free port");
@@ -37,19 +43,33 @@ impl H2Upstream {
         let (send, exchanges) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
+        let going_away = Arc::new(Notify::new());
+        let leave = Arc::clone(&going_away);
         let task = tokio::spawn(async move {
             let mut serving = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::Relaxed);
-                serving.spawn(serve(socket, tls.clone(), send.clone()));
+                serving.spawn(serve(
+                    socket,
+                    tls.clone(),
+                    window_bytes,
+                    send.clone(),
+                    Arc::clone(&leave),
+                ));
             }
         });
         Self {
             address,
             exchanges,
             connections,
+            going_away,
             task,
         }
+    }
+
+    /// Tells the peers of the connections that are open to begin nothing more on them (GOAWAY); what runs goes on.
+    pub(crate) fn go_away(&self) {
+        self.going_away.notify_waiters();
     }
 
     /// `https://127.0.0.1:PORT`.
@@ -74,15 +94,29 @@ impl Drop for H2Upstream {
     }
 }
 
-async fn serve(socket: TcpStream, tls: TlsAcceptor, send: mpsc::UnboundedSender<Exchange>) {
+async fn serve(
+    socket: TcpStream,
+    tls: TlsAcceptor,
+    window_bytes: u32,
+    send: mpsc::UnboundedSender<Exchange>,
+    going_away: Arc<Notify>,
+) {
     let Ok(stream) = tls.accept(socket).await else { return };
-    let Ok(mut connection) = h2::server::handshake(stream).await else {
+    let mut builder = h2::server::Builder::new();
+    builder.initial_window_size(window_bytes);
+    let Ok(mut connection) = builder.handshake(stream).await else {
         return;
     };
-    // Accepting also drives the connection's other streams.
-    while let Some(Ok((request, respond))) = connection.accept().await {
-        if send.send(Exchange { request, respond }).is_err() {
-            return;
+    loop {
+        // Accepting also drives the connection's other streams.
+        tokio::select! {
+            accepted = connection.accept() => {
+                let Some(Ok((request, respond))) = accepted else { return };
+                if send.send(Exchange { request, respond }).is_err() {
+                    return;
+                }
+            }
+            () = going_away.notified() => connection.graceful_shutdown(),
         }
     }
 }
@@ -94,26 +128,29 @@ impl Exchange {
 
     /// A JSON answer, whole.
     pub(crate) fn json(mut self, status: u16, body: impl Into<Bytes>) {
-        let head = Response::builder()
-            .status(status)
-            .header("content-type", "application/json")
-            .body(());
-        let mut stream = self
-            .respond
-            .send_response(head.expect("a valid head"), false)
-            .expect("the stream is open");
+        self.answer(status, body);
+    }
+
+    /// The same, without a further word on the request: what was not read of it stays unread.
+    pub(crate) fn answer(&mut self, status: u16, body: impl Into<Bytes>) {
+        let mut stream = self.begin(status, "application/json");
         stream.send_data(body.into(), true).expect("the body goes out");
     }
 
-    /// The head of an event stream.
-    pub(crate) fn begin_sse(mut self) -> SendStream<Bytes> {
+    /// The head of an answer.
+    pub(crate) fn begin(&mut self, status: u16, content_type: &str) -> SendStream<Bytes> {
         let head = Response::builder()
-            .status(200)
-            .header("content-type", "text/event-stream")
+            .status(status)
+            .header("content-type", content_type)
             .body(());
         self.respond
             .send_response(head.expect("a valid head"), false)
             .expect("the stream is open")
+    }
+
+    /// The head of an event stream.
+    pub(crate) fn begin_sse(mut self) -> SendStream<Bytes> {
+        self.begin(200, "text/event-stream")
     }
 
     /// RST_STREAM before any head.
@@ -128,6 +165,15 @@ impl Exchange {
             .await
             .expect("a reset of the stream")
     }
+}
+
+/// Ends an answer with these fields after its body.
+pub(crate) fn end_with_trailers(stream: &mut SendStream<Bytes>, fields: &[(&'static str, &'static str)]) {
+    let mut trailers = HeaderMap::new();
+    for (name, value) in fields {
+        trailers.append(*name, value.parse().expect("a valid value"));
+    }
+    stream.send_trailers(trailers).expect("the stream is open");
 }
 
 /// Waits until the gateway resets a stream whose answer has begun.
