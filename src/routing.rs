@@ -10,7 +10,7 @@ pub mod table;
 pub mod unroutable;
 
 pub use course::{Cause, Course, Next, Outcome, Turn};
-pub use last_resort::LastResort;
+pub use last_resort::{LastResort, Worth};
 pub use ledger::{Entry, Ledger};
 pub use left_out::LeftOut;
 pub use plan::{Plan, Step, pinned_plan, plan};

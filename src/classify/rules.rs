@@ -65,6 +65,9 @@ const GOOGLE: &[&str] = &["gemini*", "google*", "vertex*"];
 const ZHIPU: &[&str] = &["zhipu*", "bigmodel*", "zai*"];
 const DASHSCOPE: &[&str] = &["dashscope*", "aliyun*", "alibaba*", "bailian*", "qwen*"];
 
+/// Statuses of answers that refuse what was asked, and 200, under which anything may come.
+const REFUSED: &[u16] = &[200, 400, 403, 404, 405, 410, 415, 422, 501];
+
 /// What a model is called.
 const MODEL: &[&str] = &["model", "modèle", "模型", "モデル", "모델", "модел", "deployment"];
 
@@ -126,6 +129,64 @@ pub(super) const RULES: &[Rule] = &[
         statuses: &[400, 422],
         ..ANY
     },
+    // What another target or account made, and this one can't read. The codes are OpenAI's (Responses API).
+    Rule {
+        name: "foreign-state-code",
+        class: ForeignState,
+        codes: &["invalidencryptedcontent", "previousresponsenotfound"],
+        ..ANY
+    },
+    Rule {
+        name: "foreign-state-wording",
+        class: ForeignState,
+        words: wording::FOREIGN_STATE,
+        statuses: REFUSED,
+        ..ANY
+    },
+    // OpenRouter: nothing is left, whatever is asked.
+    Rule { name: "affords-nothing", class: OutOfCredits, words: &["afford 0. ", "afford 0 ", "afford -"], ..ANY },
+    // OpenRouter: the account has not enough for what this request may cost. A smaller one, or a free model, is served.
+    Rule {
+        name: "request-too-dear",
+        class: OutOfCredits,
+        words: wording::TOO_DEAR,
+        is_requests_own: true,
+        ..ANY
+    },
+    // The key, or the account's settings, rule out what this request asks for; other endpoints and models are served.
+    Rule {
+        name: "endpoint-scope",
+        class: Auth,
+        codes: &["missingscope*"],
+        is_requests_own: true,
+        ..ANY
+    },
+    Rule { name: "scope-wording", class: Auth, words: &["missing scope"], is_requests_own: true, ..ANY },
+    // OpenRouter: the model is there, but nobody who serves it does what is asked for (tools, images, caching).
+    Rule {
+        name: "model-feature",
+        class: ModelNotFound,
+        words: &["no endpoints found that"],
+        is_requests_own: true,
+        ..ANY
+    },
+    // The model is there, but not at this endpoint, or not with what this request asks for. Another target may have it.
+    Rule {
+        name: "endpoint-wording",
+        class: ModelNotFound,
+        words: wording::WRONG_ENDPOINT,
+        statuses: REFUSED,
+        is_requests_own: true,
+        ..ANY
+    },
+    Rule {
+        name: "capability-wording",
+        class: ModelNotFound,
+        words: wording::LACKS_CAPABILITY,
+        statuses: REFUSED,
+        is_requests_own: true,
+        ..ANY
+    },
     // ── Money ──────────────────────────────────────────────────────────────────────────────────────────────────────
     // OpenAI, Anthropic (`details.error_code`), Moonshot, DashScope, Volcengine, LiteLLM, one-api and new-api.
     Rule {
@@ -154,8 +215,8 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule { name: "quota-wording", class: OutOfCredits, words: &["exceeded your current quota"], ..ANY },
     // ── Codes with one meaning ─────────────────────────────────────────────────────────────────────────────────────
-    // OpenRouter: no endpoint that the account's privacy settings allow. Falling back is for `policy.on` to say.
-    Rule { name: "privacy-code", class: Auth, codes: &["privacyrestricted"], ..ANY },
+    // OpenRouter: no endpoint of this model that the account's privacy settings allow. Other models have one.
+    Rule { name: "privacy-code", class: Auth, codes: &["privacyrestricted"], is_requests_own: true, ..ANY },
     Rule {
         name: "content-code",
         class: ContentPolicy,
@@ -221,16 +282,8 @@ pub(super) const RULES: &[Rule] = &[
     },
     // ── Wording, by stems ──────────────────────────────────────────────────────────────────────────────────────────
     Rule { name: "rate-wording", class: RateLimited, words: wording::RATE_LIMITED, ..ANY },
-    Rule { name: "data-policy-wording", class: Auth, words: &["data policy"], ..ANY },
+    Rule { name: "data-policy-wording", class: Auth, words: &["data policy"], is_requests_own: true, ..ANY },
     Rule { name: "overload-503-wording", class: Overloaded, words: wording::OVERLOADED, statuses: &[503, 529], ..ANY },
-    // OpenRouter: the model is there, but nobody who serves it does what is asked for (tools, images, caching).
-    Rule {
-        name: "model-feature",
-        class: ModelNotFound,
-        words: &["no endpoints found that"],
-        is_requests_own: true,
-        ..ANY
-    },
     Rule { name: "model-wording", class: ModelNotFound, words: wording::MODEL_NOT_FOUND, ..ANY },
     // Anthropic's whole message is `model: NAME`; others say that something was not found, and speak of a model.
     Rule { name: "model-404", class: ModelNotFound, words: MODEL, statuses: &[404, 410], ..ANY },

@@ -4,6 +4,50 @@
 //! Sources: the recorded answers of tests/data/provider-errors.json, the providers' error pages, and for other
 //! languages the same sentences in the words that their consoles use. Laid out by hand: one a line would be pages.
 
+/// State that another account, region or provider made: ids, encrypted reasoning, signatures, or history without them.
+#[rustfmt::skip]
+pub(super) const FOREIGN_STATE: &[&str] = &[
+    "encrypted content*could not be", "encrypted_content*could not be", "encrypted content*cannot be",
+    "encrypted_content*cannot be", "invalid*encrypted content", "invalid*encrypted_content", "encrypted_content*invalid",
+    "signature*in*thinking", "thinking*signature", "thought signature", "thought_signature", "blocks*cannot be modified",
+    "must start with a thinking block", "reasoning_content*must be passed back", "previous response*not found",
+    "previous_response*not found", "previous_response_id*not", "response with id*not found", "no response found",
+    "item with id*not found", "items are not persisted", "no such file object", "file not found: file",
+    "file with id*not found", "file_id*not found", "no file found", "conversation*not found", "no conversation found",
+    "container*not found", "container*expired", "no thread found", "no assistant found", "vector store*not found",
+    "no such vector store",
+];
+
+/// The account has too little for this one request.
+pub(super) const TOO_DEAR: &[&str] = &["can only afford", "or fewer max_tokens", "prompt tokens limit exceeded"];
+
+/// The model is served, but at another endpoint.
+#[rustfmt::skip]
+pub(super) const WRONG_ENDPOINT: &[&str] = &[
+    "only supported in v1/", "only supported in /v1/", "not supported in v1/", "not supported in /v1/",
+    "not supported in the v1/", "not supported in the /v1/", "did you mean to use v1/", "did you mean to use /v1/",
+    "please use v1/", "please use /v1/", "not a chat model", "only*responses api", "use the responses api",
+    "use the chat completions api", "not supported for task", "does not work with the specified model",
+    "t support endpoint", "not support this endpoint", "not supported at this endpoint", "not supported on this endpoint",
+    "not supported by this endpoint", "not available on this endpoint", "not available at this endpoint",
+];
+
+/// The model is served, but not with this.
+#[rustfmt::skip]
+pub(super) const LACKS_CAPABILITY: &[&str] = &[
+    "not support tool", "not support function", "not support parallel tool", "not support image", "not support vision",
+    "not support multimodal", "not a multimodal", "not support audio", "not support video", "not support pdf",
+    "not support document", "not support file", "not support response_format", "not support response format",
+    "not support json", "not support structured output", "not support stream", "not support non-stream",
+    "only supports stream", "only support stream", "streaming is required", "stream is required",
+    "stream must be", "requires stream", "not support thinking", "not support extended thinking", "not support reasoning",
+    "not support system", "not support developer", "not support assistant message prefill", "not support prefill",
+    "not support logprob", "not support web search", "not support cache", "not support caching",
+    "tools are not supported", "tool use is not supported", "tool calling is not supported", "function calling is not supported",
+    "images are not supported", "image input is not supported", "image inputs are not supported", "streaming is not supported",
+    "modality is not supported", "modalities are not supported",
+];
+
 /// Money, not speed. No link-like hints ("upgrade at …", "check your billing"): rate limits carry those too.
 #[rustfmt::skip]
 pub(super) const OUT_OF_CREDITS: &[&str] = &[

@@ -23,7 +23,7 @@ use crate::protocol::endpoint::endpoint;
 use crate::protocol::path::normal;
 use crate::routing::{Course, Plan, Route, RouteTable, plan, unroutable};
 use chain::Place;
-use supposition::{FATES, Supposition};
+use supposition::{Supposition, fates};
 use walk::Walk;
 
 /// Explain a model's chain: what each target is sent, and what becomes of a request when some fail
@@ -66,7 +66,8 @@ pub(super) struct Arguments {
 fn if_help() -> String {
     format!(
         "Suppose that an upstream, or one model of it (by the name that the upstream is asked for), fails. Given more than once \
-         for the same, the fates come one after the other, and the last one stays. Fates: {FATES}"
+         for the same, the fates come one after the other, and the last one stays. Fates: {}",
+        fates()
     )
 }
 

@@ -22,22 +22,6 @@ const ACTIONS: [(&str, Action); 3] = [
     ("fallback", Action::Fallback),
     ("retry", Action::Retry),
 ];
-/// The classes that an answer can have.
-const CLASSES: [(&str, Class); 12] = [
-    ("connect", Class::Connect),
-    ("reset", Class::Reset),
-    ("timeout", Class::Timeout),
-    ("rate_limited", Class::RateLimited),
-    ("out_of_credits", Class::OutOfCredits),
-    ("auth", Class::Auth),
-    ("model_not_found", Class::ModelNotFound),
-    ("context_length", Class::ContextLength),
-    ("content_policy", Class::ContentPolicy),
-    ("bad_request", Class::BadRequest),
-    ("overloaded", Class::Overloaded),
-    ("server_error", Class::ServerError),
-];
-
 pub(super) fn exhausted_words() -> Vec<&'static str> {
     words(&EXHAUSTED)
 }
@@ -47,7 +31,7 @@ pub(super) fn action_words() -> Vec<&'static str> {
 }
 
 pub(super) fn class_names() -> Vec<&'static str> {
-    words(&CLASSES)
+    Class::in_policy().map(Class::name).collect()
 }
 
 /// The built-in policy with `node`'s keys over it.
@@ -160,7 +144,7 @@ fn on(reader: &mut Reader<'_>, node: &Node, at: Place) -> Vec<(OnKey, Action)> {
 }
 
 fn on_key(text: &str) -> Result<OnKey, Complaint> {
-    if let Some(&(_, class)) = CLASSES.iter().find(|(name, _)| *name == text) {
+    if let Some(class) = Class::in_policy().find(|class| class.name() == text) {
         return Ok(OnKey::Class(class));
     }
     if let Ok(status) = text.parse::<u16>() {

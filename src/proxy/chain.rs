@@ -11,7 +11,7 @@ use super::context::Serving;
 use super::resuming::Resuming;
 use crate::body::Replay;
 use crate::classify::Class;
-use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn};
+use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn, Worth};
 use crate::telemetry::metrics::Served;
 use crate::transport::{Assignment, Connection, Evidence, Failure};
 use crate::upstream::Admission;
@@ -97,7 +97,10 @@ impl Chain {
                 });
                 Begun::Running(step)
             }
-            Turn::Full(step) => Begun::Full(step),
+            Turn::Full(step) => {
+                self.kept.miss();
+                Begun::Full(step)
+            }
             Turn::Over => Begun::Nobody,
         }
     }
@@ -156,9 +159,12 @@ impl Chain {
         self.course.next(outcome, now, left, jitter)
     }
 
-    /// Moves on to what [`Self::next`] said. An answer that is delivered is still in flight, and still runs.
-    pub fn advance(&mut self, next: Next, cause: Cause) {
-        self.course.advance(next, cause);
+    /// Moves on to what [`Self::next`] said of `outcome`. An answer that is delivered is still in flight, and still runs.
+    pub fn advance(&mut self, next: Next, outcome: &Outcome, now: Instant) {
+        if outcome.status.is_none() {
+            self.kept.miss();
+        }
+        self.course.advance(next, outcome, now);
         match next {
             Next::Retry { wait } => {
                 self.running = None;
@@ -169,9 +175,9 @@ impl Chain {
         }
     }
 
-    /// Keeps a failed answer, if it is better than the one that is kept already.
-    pub fn keep(&mut self, header: &ResponseHeader, evidence: &Evidence, step: &Step) {
-        self.kept.offer(evidence.whole, || Kept {
+    /// Keeps a failed answer of this class, if it is better than the one that is kept already.
+    pub fn keep(&mut self, class: Class, header: &ResponseHeader, evidence: &Evidence, step: &Step) {
+        self.kept.offer(Worth::of(class, evidence.whole), || Kept {
             header: header.clone(),
             body: evidence.held.clone(),
             whole: evidence.whole,
@@ -179,9 +185,10 @@ impl Chain {
         });
     }
 
-    /// Whether the client gets an earlier answer than the one that has just failed, nothing being left to try.
-    pub fn prefers_kept(&self) -> bool {
-        self.kept.is_preferred()
+    /// Whether the client gets something earlier than an answer of this class that has just failed, nothing being left to
+    /// try.
+    pub fn prefers_kept_to(&self, class: Class) -> bool {
+        self.kept.is_preferred_to(class)
     }
 
     /// Whom a cooldown has kept out of this request for the model `requested`.

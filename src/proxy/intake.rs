@@ -169,7 +169,8 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned:
     ctx.asked.route = Some(Arc::clone(route));
     let now = Instant::now();
     let plan = if pinned {
-        pinned_plan(route, &model, ctx.protocol, now)
+        let may_move = session.req_header().method == Method::POST;
+        pinned_plan(route, &model, ctx.protocol, may_move, now)
     } else {
         plan(route, &model, ctx.protocol, now, |below| fastrand::u32(0..below))
     };
@@ -191,7 +192,7 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned:
 /// A request that names no model, on a path that needs none. Its one upstream is tried as a route's target would be.
 fn pass_through(session: &Session, ctx: &mut RequestContext, body: Replay) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
-    let plan = pinned_plan(&route, "", ctx.protocol, Instant::now());
+    let plan = pinned_plan(&route, "", ctx.protocol, false, Instant::now());
     let deadline = ctx.received + route.timeouts.deadline;
     let client_retries = client_retries(&session.req_header().headers);
     let chain = Chain::new(route, plan, body, deadline, client_retries);
@@ -201,7 +202,7 @@ fn pass_through(session: &Session, ctx: &mut RequestContext, body: Replay) -> Re
 /// A request that is relayed as it comes.
 fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
-    let plan = pinned_plan(&route, "", ctx.protocol, Instant::now());
+    let plan = pinned_plan(&route, "", ctx.protocol, false, Instant::now());
     let step = plan
         .steps
         .into_iter()

@@ -55,13 +55,13 @@ fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut R
     };
     match next {
         Next::Deliver => Ok(()),
-        Next::Exhausted if !chain.prefers_kept() => {
+        Next::Exhausted if !chain.prefers_kept_to(outcome.class) => {
             ctx.exhausted = true;
             Ok(())
         }
-        Next::Exhausted => Error::e_explain(NEXT_ATTEMPT, "the first answer is preferred"),
+        Next::Exhausted => Error::e_explain(NEXT_ATTEMPT, "an earlier answer is preferred"),
         Next::Retry { .. } | Next::Fallback => {
-            chain.keep(header, evidence, step);
+            chain.keep(outcome.class, header, evidence, step);
             let mut error = Error::explain(NEXT_ATTEMPT, "");
             error.set_retry(true);
             Err(error)
@@ -274,7 +274,7 @@ fn settle(ctx: &mut RequestContext, outcome: &Outcome, signs: &Signs<'_>) -> Nex
     ctx.waited += running.waited(now);
     ctx.ledger.push(entry);
     if let Stage::Trying(chain) = &mut ctx.stage {
-        chain.advance(next, outcome.cause);
+        chain.advance(next, outcome, now);
     }
     next
 }

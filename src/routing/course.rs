@@ -171,7 +171,7 @@ impl Course {
     /// zero if it has passed; `jitter` is drawn from [0, 1).
     pub fn next(&self, outcome: &Outcome, now: Instant, left: Duration, jitter: f64) -> Next {
         let action = self.route.action(outcome.class, outcome.status);
-        if action == Action::Deliver && outcome.status.is_some() {
+        if outcome.status.is_some() && (action == Action::Deliver || self.is_foreign_everywhere(outcome)) {
             return Next::Deliver;
         }
         if self.attempts >= self.route.retry.attempts || left.is_zero() {
@@ -187,11 +187,17 @@ impl Course {
         {
             return Next::Retry { wait };
         }
-        if self.is_last() {
+        if self.is_last() && !(outcome.class == Class::ForeignState && self.plan.has_makers()) {
             Next::Exhausted
         } else {
             Next::Fallback
         }
+    }
+
+    /// Whether the only one who can be asked says that it did not make what the request refers to: then nobody did, and
+    /// that is what the client asked.
+    fn is_foreign_everywhere(&self, outcome: &Outcome) -> bool {
+        outcome.class == Class::ForeignState && self.attempts == 1 && self.is_last() && !self.plan.has_makers()
     }
 
     /// Whether the current target will not be cooling down.
@@ -217,14 +223,19 @@ impl Course {
         }
     }
 
-    /// Moves on to what [`Self::next`] said.
-    pub fn advance(&mut self, next: Next, cause: Cause) {
+    /// Moves on to what [`Self::next`] said of `outcome`.
+    pub fn advance(&mut self, next: Next, outcome: &Outcome, now: Instant) {
         match next {
             Next::Retry { .. } => {
-                self.fresh = cause == Cause::StaleConnection;
+                self.fresh = outcome.cause == Cause::StaleConnection;
                 self.repeats += u32::from(!self.fresh);
             }
-            Next::Fallback => self.pass_over(),
+            Next::Fallback => {
+                if self.is_last() {
+                    self.plan.ask_makers(now);
+                }
+                self.pass_over();
+            }
             Next::Deliver | Next::Exhausted => {}
         }
     }
@@ -283,7 +294,7 @@ mod tests {
             if let Next::Retry { wait } = next {
                 now += wait;
             }
-            course.advance(next, outcome.cause);
+            course.advance(next, outcome, now);
         }
         seen
     }
@@ -384,7 +395,7 @@ mod tests {
         let now = Instant::now();
         assert!(matches!(course.begin(now), Turn::Begun(..)));
         assert_eq!(course.next(&stale, now, LEFT, 0.5), retry(0));
-        course.advance(retry(0), stale.cause);
+        course.advance(retry(0), &stale, now);
         assert!(course.needs_fresh_connection());
         let rest = followed(course, &failed(Class::ServerError, 500, None), LEFT);
         assert_eq!(rest, [retry(125), Next::Fallback, retry(125), Next::Exhausted]);
@@ -410,7 +421,7 @@ mod tests {
         };
         assert!(outcome.report(&step, &admission, now).is_some());
         assert_eq!(course.next(&outcome, now, LEFT, 0.5), Next::Fallback);
-        course.advance(Next::Fallback, outcome.cause);
+        course.advance(Next::Fallback, &outcome, now);
         let Turn::Begun(step, _) = course.begin(now) else {
             panic!("b is not asked")
         };

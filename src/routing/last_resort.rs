@@ -1,67 +1,158 @@
 //! The failed answer that the client gets if nothing better comes.
 
+use crate::classify::Class;
 use crate::config::Exhausted;
 
-/// Keeps one of the answers that failed: the first or the last, as configured, but a whole one rather than a part.
+/// Keeps one of the answers that failed: the first or the last, as configured, but a whole one rather than a part, and
+/// whatever it is rather than one that only says that somebody else made what the request carries.
 #[derive(Debug)]
 pub struct LastResort<A> {
     rule: Exhausted,
-    kept: Option<(A, bool)>,
+    kept: Option<(A, Worth)>,
+    /// An attempt ended without an answer, or none could be made.
+    was_unanswered: bool,
+}
+
+/// What a failed answer is worth to the client. From worst to best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Worth {
+    /// It tells what is wrong, and not only that the state which the request carries is another account's: a client that
+    /// is told so gives its conversation up, though the account that made the state may be back in a minute.
+    pub tells: bool,
+    /// Its body is there to the end.
+    pub whole: bool,
+}
+
+impl Worth {
+    pub fn of(class: Class, whole: bool) -> Self {
+        Self {
+            tells: class != Class::ForeignState,
+            whole,
+        }
+    }
 }
 
 impl<A> LastResort<A> {
     pub fn new(rule: Exhausted) -> Self {
-        Self { rule, kept: None }
-    }
-
-    /// Offers another failed answer; `whole`: its body is there to the end.
-    pub fn offer(&mut self, whole: bool, answer: impl FnOnce() -> A) {
-        let better = match &self.kept {
-            None => true,
-            Some((_, kept_whole)) if *kept_whole != whole => whole,
-            Some(_) => self.rule == Exhausted::Last,
-        };
-        if better {
-            self.kept = Some((answer(), whole));
+        Self {
+            rule,
+            kept: None,
+            was_unanswered: false,
         }
     }
 
-    /// Whether the client gets the kept answer rather than one that has just failed, nothing being left to try.
-    pub fn is_preferred(&self) -> bool {
-        self.rule == Exhausted::First && self.kept.as_ref().is_some_and(|(_, whole)| *whole)
+    /// Offers another failed answer.
+    pub fn offer(&mut self, worth: Worth, answer: impl FnOnce() -> A) {
+        let better = match &self.kept {
+            None => true,
+            Some((_, kept)) if *kept != worth => worth > *kept,
+            Some(_) => self.rule == Exhausted::Last,
+        };
+        if better {
+            self.kept = Some((answer(), worth));
+        }
     }
 
+    /// An attempt has ended without an answer, or could not be made.
+    pub fn miss(&mut self) {
+        self.was_unanswered = true;
+    }
+
+    /// Whether the client gets something earlier, nothing being left to try, than an answer of this class that has just
+    /// failed: the kept answer, or the gateway's account of the attempts that had none.
+    pub fn is_preferred_to(&self, class: Class) -> bool {
+        let tells = class != Class::ForeignState;
+        match &self.kept {
+            Some((_, kept)) if kept.tells && !tells => true,
+            Some((_, kept)) if kept.tells == tells && self.rule == Exhausted::First && kept.whole => true,
+            _ => !tells && self.was_unanswered,
+        }
+    }
+
+    /// `None`: there is no answer, or none that tells more than the gateway's own account.
     pub fn take(&mut self) -> Option<A> {
-        self.kept.take().map(|(answer, _)| answer)
+        let kept = self.kept.take();
+        kept.filter(|(_, worth)| worth.tells || !self.was_unanswered)
+            .map(|(answer, _)| answer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Exhausted::{First, Last};
 
-    fn kept(rule: Exhausted, offers: &[(&'static str, bool)]) -> (Option<&'static str>, bool) {
+    /// A class, whether its answer is whole, and a name for it; without a class: an attempt without an answer.
+    type Offer = (Option<Class>, bool, &'static str);
+
+    const fn error(whole: bool, name: &'static str) -> Offer {
+        (Some(Class::ServerError), whole, name)
+    }
+
+    const fn foreign(name: &'static str) -> Offer {
+        (Some(Class::ForeignState), true, name)
+    }
+
+    const SILENT: Offer = (None, false, "");
+
+    fn kept(rule: Exhausted, offers: &[Offer]) -> LastResort<&'static str> {
         let mut last_resort = LastResort::new(rule);
-        for &(answer, whole) in offers {
-            last_resort.offer(whole, || answer);
+        for &(class, whole, answer) in offers {
+            match class {
+                Some(class) => last_resort.offer(Worth::of(class, whole), || answer),
+                None => last_resort.miss(),
+            }
         }
-        let preferred = last_resort.is_preferred();
-        (last_resort.take(), preferred)
+        last_resort
     }
 
     #[test]
     fn the_first_or_the_last_but_a_whole_one() {
-        use Exhausted::{First, Last};
-        for (rule, offers, expected) in [
-            (Last, &[][..], (None, false)),
-            (First, &[], (None, false)),
-            (Last, &[("a", true), ("b", true)], (Some("b"), false)),
-            (First, &[("a", true), ("b", true)], (Some("a"), true)),
-            (Last, &[("a", true), ("b", false)], (Some("a"), false)),
-            (First, &[("a", false), ("b", true), ("c", true)], (Some("b"), true)),
-            (First, &[("a", false), ("b", false)], (Some("a"), false)),
+        for (rule, offers, expected, is_preferred) in [
+            (Last, &[][..], None, false),
+            (First, &[], None, false),
+            (Last, &[error(true, "a"), error(true, "b")], Some("b"), false),
+            (First, &[error(true, "a"), error(true, "b")], Some("a"), true),
+            (Last, &[error(true, "a"), error(false, "b")], Some("a"), false),
+            (
+                First,
+                &[error(false, "a"), error(true, "b"), error(true, "c")],
+                Some("b"),
+                true,
+            ),
+            (First, &[error(false, "a"), error(false, "b")], Some("a"), false),
+            (Last, &[error(true, "a"), SILENT], Some("a"), false),
         ] {
-            assert_eq!(kept(rule, offers), expected, "{rule:?} of {offers:?}");
+            let mut last_resort = kept(rule, offers);
+            let preferred = last_resort.is_preferred_to(Class::ServerError);
+            assert_eq!(
+                (last_resort.take(), preferred),
+                (expected, is_preferred),
+                "{rule:?} of {offers:?}"
+            );
         }
+    }
+
+    #[test]
+    fn what_says_no_more_than_that_another_made_it_hides_nothing() {
+        for rule in [First, Last] {
+            for (offers, expected, is_preferred) in [
+                (&[error(true, "a"), foreign("b")][..], Some("a"), true),
+                (&[foreign("a"), error(true, "b")], Some("b"), true),
+                (&[error(false, "a"), foreign("b")], Some("a"), true),
+                (&[foreign("a"), SILENT], None, true),
+                (&[SILENT, foreign("a")], None, true),
+                (&[foreign("a")], Some("a"), rule == First),
+            ] {
+                let mut last_resort = kept(rule, offers);
+                let preferred = last_resort.is_preferred_to(Class::ForeignState);
+                assert_eq!(
+                    (last_resort.take(), preferred),
+                    (expected, is_preferred),
+                    "{rule:?} of {offers:?}"
+                );
+            }
+        }
+        assert!(!kept(First, &[foreign("a")]).is_preferred_to(Class::RateLimited));
     }
 }

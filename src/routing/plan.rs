@@ -18,6 +18,9 @@ pub struct Plan {
     pub resting: Vec<Step>,
     /// All cool down, and are tried all the same: asking beats refusing.
     pub anyway: bool,
+    /// Of a request that is bound to one account's state: those that may have made it, if the step that was asked says
+    /// that it did not.
+    pub makers: Vec<Step>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +69,21 @@ impl Plan {
         self.anyway = true;
     }
 
+    /// Whether somebody who has not been asked may have made what the others don't know.
+    pub(super) fn has_makers(&self) -> bool {
+        !self.makers.is_empty() || !self.resting.is_empty()
+    }
+
+    /// The next one who may have made what the others don't know comes last: one at a time where the request is bound to
+    /// one account, else all those that were left out.
+    pub(super) fn ask_makers(&mut self, now: Instant) {
+        if self.makers.is_empty() {
+            self.ask_resting(now);
+        } else {
+            self.steps.push(self.makers.remove(0));
+        }
+    }
+
     /// How long until the first of those that were left out is used again.
     pub fn soonest_return(&self, now: Instant) -> Option<Duration> {
         self.resting.iter().map(|step| step.standing(now).remaining(now)).min()
@@ -112,15 +130,16 @@ pub fn plan(
 }
 
 /// The plan of a request that is bound to one account's state: the first target of `route` that speaks `protocol`, in
-/// the order of the file, however it stands, and no other. Nothing is drawn, so that related requests meet at the same
-/// upstream.
-pub fn pinned_plan(route: &Route, requested: &str, protocol: Protocol, now: Instant) -> Plan {
-    let first = route.targets().find(|target| target.upstream.speaks(protocol));
+/// the order of the file, however it stands. Nothing is drawn, so that related requests meet at the same upstream.
+///
+/// `may_move`: where that one says that it did not make the state, the next ones are asked, for it may have been made
+/// while the first one was out. For any other failure the request stays where it is.
+pub fn pinned_plan(route: &Route, requested: &str, protocol: Protocol, may_move: bool, now: Instant) -> Plan {
+    let speaking = route.targets().filter(|target| target.upstream.speaks(protocol));
+    let mut steps = speaking.map(|target| Step::new(target, requested, now));
     Plan {
-        steps: first
-            .map(|target| Step::new(target, requested, now))
-            .into_iter()
-            .collect(),
+        steps: steps.next().into_iter().collect(),
+        makers: if may_move { steps.collect() } else { Vec::new() },
         resting: Vec::new(),
         anyway: true,
     }

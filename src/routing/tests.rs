@@ -109,7 +109,7 @@ fn a_pinned_request_stays_where_it_belongs_however_that_stands() {
     let table = table("routes: { m: [a, b] }");
     let now = Instant::now();
     fail(&planned(&table, "m", now), "a", Class::Auth, None, now);
-    let plan = pinned_plan(table.route("m").unwrap(), "m", Protocol::OpenAi, now);
+    let plan = pinned_plan(table.route("m").unwrap(), "m", Protocol::OpenAi, true, now);
     assert_eq!((names(&plan.steps), plan.anyway), (vec!["a".to_owned()], true));
     assert!(plan.steps[0].admit(plan.anyway, now).is_ok());
 }

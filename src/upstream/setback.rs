@@ -5,14 +5,7 @@ use std::time::Duration;
 use crate::classify::Class;
 use crate::config::Cooldown;
 
-/// Who rests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// One model at an upstream.
-    Target,
-    /// The upstream with all its models.
-    Upstream,
-}
+pub use crate::classify::Scope;
 
 /// A failure that counts against somebody.
 #[derive(Debug, Clone, Copy)]
@@ -25,24 +18,8 @@ pub struct Setback {
 impl Setback {
     /// `None` where nobody is to blame: what the client did wrong never counts.
     pub fn of(class: Class, retry_after: Option<Duration>) -> Option<Self> {
-        let scope = match class {
-            Class::Connect | Class::OutOfCredits | Class::Auth => Scope::Upstream,
-            Class::Reset
-            | Class::Timeout
-            | Class::RateLimited
-            | Class::ModelNotFound
-            | Class::Overloaded
-            | Class::ServerError
-            | Class::Broken => Scope::Target,
-            Class::ContextLength
-            | Class::ContentPolicy
-            | Class::BadRequest
-            | Class::Protocol
-            | Class::Saturated
-            | Class::ClientGone => return None,
-        };
         Some(Self {
-            scope,
+            scope: class.cools()?,
             class,
             // A time that has passed is no wish to be left alone.
             retry_after: retry_after.filter(|wait| !wait.is_zero()),

@@ -311,12 +311,3 @@ async fn what_is_wrong_with_a_clients_own_account_is_wrong_for_nobody_else() {
         assert_eq!(served(&gateway, 4).await, ["b", "b", "b", "a"]);
     }
 }
-
-#[tokio::test]
-async fn a_model_that_lacks_what_one_request_asks_for_is_there_for_the_others() {
-    let message = "No endpoints found that support tool use. To learn more, visit the documentation";
-    let picky = Upstream::answering([Answer::json(404, error(message, "", None)), well()]).await;
-    let good = Upstream::always(well()).await;
-    let gateway = Gateway::start(chain(&[picky.url(), good.url()])).await;
-    assert_eq!(served(&gateway, 2).await, ["b", "a"]);
-}

@@ -8,9 +8,21 @@ use crate::classify::Class;
 use crate::routing::Step;
 
 /// Every fate as a person writes it, for help texts.
-pub(super) const FATES: &str = "a status from 400 to 599 (429:2s says the retry-after); a class of answers (rate_limited, out_of_credits, \
-    auth, model_not_found, context_length, content_policy, bad_request, overloaded, server_error); refused; reset; a clock \
-    that runs out (connect, headers or timeout, first_token); ok";
+pub(super) fn fates() -> String {
+    let classes: Vec<&str> = answered().map(|(class, _)| class.name()).collect();
+    format!(
+        "a status from 400 to 599 (429:2s says the retry-after); a class of answers ({}); refused; reset; a clock that runs out \
+         (connect, headers or timeout, first_token); ok",
+        classes.join(", ")
+    )
+}
+
+/// The classes that an answer can have, and the status that it usually comes with.
+fn answered() -> impl Iterator<Item = (Class, u16)> {
+    Class::ALL
+        .into_iter()
+        .filter_map(|class| Some((class, class.usual_status()?)))
+}
 
 /// Upstreams ask for no longer ones that would make a difference.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
@@ -46,19 +58,6 @@ pub(super) enum Clock {
     Headers,
     FirstToken,
 }
-
-/// Classes that an answer may have, and the status that it usually comes with.
-const ANSWERED: [(Class, u16); 9] = [
-    (Class::RateLimited, 429),
-    (Class::OutOfCredits, 402),
-    (Class::Auth, 401),
-    (Class::ModelNotFound, 404),
-    (Class::ContextLength, 400),
-    (Class::ContentPolicy, 400),
-    (Class::BadRequest, 400),
-    (Class::Overloaded, 503),
-    (Class::ServerError, 500),
-];
 
 const SILENT: [(&str, Fate); 7] = [
     ("ok", Fate::Served),
@@ -122,7 +121,7 @@ impl FromStr for Fate {
             Some((head, wait)) => (head, Some(duration(wait)?)),
             None => (text, None),
         };
-        if let Some(&(class, status)) = ANSWERED.iter().find(|(class, _)| class.name() == head) {
+        if let Some((class, status)) = answered().find(|(class, _)| class.name() == head) {
             return Ok(Self::Answer {
                 status,
                 class: Some(class),
@@ -136,7 +135,7 @@ impl FromStr for Fate {
                 retry_after: wait,
             }),
             Ok(status) => Err(format!("status {status} is no failure: these are 400 to 599")),
-            Err(_) => Err(format!("`{text}` can't be supposed; there are: {FATES}")),
+            Err(_) => Err(format!("`{text}` can't be supposed; there are: {}", fates())),
         }
     }
 }

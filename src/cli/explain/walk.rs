@@ -13,7 +13,7 @@ use super::Asked;
 use super::seen::seen;
 use super::supposition::{Fate, Supposition};
 use crate::classify::Action;
-use crate::routing::{Course, Entry, LastResort, Ledger, LeftOut, Next, Outcome, Step, Turn};
+use crate::routing::{Course, Entry, LastResort, Ledger, LeftOut, Next, Outcome, Step, Turn, Worth};
 
 /// The draws between which every wait lies.
 const JITTER_MIN: f64 = 0.0;
@@ -142,6 +142,7 @@ impl Walker<'_> {
         let (step, admission) = match self.course.begin(self.now()) {
             Turn::Begun(step, admission) => (step, admission),
             Turn::Full(step) => {
+                self.kept.miss();
                 self.ledger.push(Entry::saturated(step.name(Some(self.requested))));
                 return None;
             }
@@ -205,18 +206,22 @@ impl Walker<'_> {
 
     /// Goes on to the next attempt, or ends.
     fn settle(&mut self, failed: &Failed, target: &Arc<str>) -> Option<End> {
+        let class = failed.outcome.class;
         let own = failed.outcome.status.map(|status| (Arc::clone(target), status));
+        if own.is_none() {
+            self.kept.miss();
+        }
         match (failed.next, own) {
             (next @ (Next::Retry { .. } | Next::Fallback), own) => {
                 if let Some(own) = own {
-                    self.kept.offer(true, || own);
+                    self.kept.offer(Worth::of(class, true), || own);
                 }
                 self.time = self.time.plus(failed.wait.least, failed.wait.most);
-                self.course.advance(next, failed.outcome.cause);
+                self.course.advance(next, &failed.outcome, self.now());
                 None
             }
             (Next::Deliver, Some(own)) => Some(End::failure(own)),
-            (Next::Exhausted, Some(own)) if !self.kept.is_preferred() => Some(End::failure(own)),
+            (Next::Exhausted, Some(own)) if !self.kept.is_preferred_to(class) => Some(End::failure(own)),
             (Next::Deliver | Next::Exhausted, _) => Some(self.without_answer()),
         }
     }
