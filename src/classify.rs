@@ -1,21 +1,30 @@
 //! Answer → class → action. Pure: the same table judges production, `explain` and `classify`.
 //!
 //! An answer is first [read](reading), whatever its shape, into codes, numbers and text; then the first rule of the
-//! [table](rules) that applies names its class.
+//! [table](rules) that applies names its class. What the answer repeats of [the request](said) does not count, and a verdict
+//! says what [it stands on](basis).
 
 use http::HeaderMap;
 
 pub mod hint;
 pub mod message;
 
+mod basis;
 mod class;
+mod letters;
 mod pattern;
 mod reading;
 mod rules;
+mod said;
 mod wording;
 
+pub use basis::{Basis, Testimony};
 pub use class::{Action, Class, Scope};
+pub use said::Request;
+
+use basis::Status;
 use reading::Reading;
+use said::Said;
 
 /// What is known of a failed answer.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +36,9 @@ pub struct Signals<'a> {
     pub body: &'a [u8],
     /// The upstream's provider, where it is known: some rules hold for one provider only.
     pub provider: Option<&'a str>,
+    /// The request that it is about: what the answer repeats of it is not the upstream's word. `None`: nothing is known of
+    /// it, and words prove nothing.
+    pub request: Option<&'a Request<'a>>,
 }
 
 /// What a failed answer means, and the name of the rule that says so.
@@ -34,6 +46,7 @@ pub struct Signals<'a> {
 pub struct Verdict {
     pub class: Class,
     pub rule: &'static str,
+    pub basis: Basis,
     /// What this request asks for is the reason: the same target may do well with the next one.
     pub is_requests_own: bool,
 }
@@ -41,17 +54,21 @@ pub struct Verdict {
 /// Classifies a failed answer. Its work is bounded, whatever the body is.
 pub fn classify(answer: &Signals<'_>) -> Verdict {
     let reading = Reading::of(answer);
-    let rule = rules::first(&reading);
-    rule.map_or(
+    let said = Said::new(answer.request);
+    let status = Status::of(answer.status, &reading, &said);
+    let found = rules::first(&reading, &status, &said);
+    found.map_or(
         Verdict {
             class: Class::ServerError,
             rule: "no-rule",
+            basis: Basis::Status,
             is_requests_own: false,
         },
-        |rule| Verdict {
-            class: rule.class,
-            rule: rule.name,
-            is_requests_own: rule.is_requests_own,
+        |found| Verdict {
+            class: found.rule.class,
+            rule: found.rule.name,
+            basis: found.basis,
+            is_requests_own: found.rule.is_requests_own,
         },
     )
 }

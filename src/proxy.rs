@@ -94,11 +94,11 @@ impl ProxyHttp for Gateway {
     /// The verdict on an answer: deliver it, or try again.
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream_response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        verdict::on_answer(upstream_response, ctx)
+        verdict::on_answer(session.req_header(), upstream_response, ctx)
     }
 
     /// What was found out about an answer, and its end.

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use arbitrary::Arbitrary;
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use switchback::classify::hint::retry_after;
+use switchback::classify::hint::{WAIT_MAX, retry_after};
+use switchback::classify::{Basis, Signals};
 
 const NAMES: [&str; 8] = [
     "retry-after",
@@ -18,8 +19,6 @@ const NAMES: [&str; 8] = [
     "anthropic-ratelimit-input-tokens-remaining",
     "anthropic-ratelimit-input-tokens-reset",
 ];
-/// No wish counts for longer than a week.
-const WAIT_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Debug, Arbitrary)]
 struct Answer<'a> {
@@ -36,7 +35,14 @@ fuzz_target!(|answer: Answer<'_>| {
         }
     }
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(answer.now_s));
-    if let Some(wait) = retry_after(&headers, answer.body, now) {
+    let signals = Signals {
+        status: 429,
+        headers: &headers,
+        body: answer.body,
+        provider: None,
+        request: None,
+    };
+    if let Some(wait) = retry_after(&signals, Basis::Status, now) {
         assert!(wait <= WAIT_MAX, "{wait:?}");
     }
 });

@@ -5,16 +5,34 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use super::Signals;
-use super::reading::Reading;
+use super::basis::Basis;
+use super::pattern::squash;
+use super::reading::{Code, Place, Reading};
+use super::said::{Said, Whose};
 
-/// No upstream's wish counts for longer: a week.
-const WAIT_MAX_S: f64 = 7.0 * 86_400.0;
+/// No upstream's wish counts for longer, wherever it stands.
+pub const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// What an answer says in prose counts for no longer: a client may have had it said.
+pub const PROSE_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// The wait that an answer asks for, at most a week; zero if it names a time that has passed. In this order, as SDKs do:
-/// `retry-after-ms` (if not zero), `retry-after` (seconds or a date, RFC 9110 §10.2.3), the body's fields (Gemini's
-/// `retryDelay`, OpenRouter's `retry_after`) and its prose ("try again in 3.89s"), and last the reset of a rate limit
-/// of which nothing remains.
-pub fn retry_after(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<Duration> {
+/// The wait that an answer asks for, which was classified on this `basis`: at most an hour, and zero if it names a time
+/// that has passed. In this order, as SDKs do: `retry-after-ms` (if not zero), `retry-after` (seconds or a date, RFC 9110
+/// §10.2.3), the body's fields (Gemini's `retryDelay`, OpenRouter's `retry_after`) and its prose ("try again in 3.89s",
+/// at most a minute), and last the reset of a rate limit of which nothing remains.
+///
+/// Of the body nothing is heeded that the request says too, and nothing at all where only words say what is wrong.
+pub fn retry_after(answer: &Signals<'_>, basis: Basis, now: SystemTime) -> Option<Duration> {
+    asked_by_header(answer.headers, now)
+        .or_else(|| in_body(answer).filter(|_| basis.is_proof()))
+        .or_else(|| reset(answer.headers, now))
+}
+
+/// The same, where nothing is known but the headers.
+pub fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    asked_by_header(headers, now).or_else(|| reset(headers, now))
+}
+
+fn asked_by_header(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let in_ms = header("retry-after-ms")
         .and_then(number)
@@ -22,13 +40,11 @@ pub fn retry_after(headers: &HeaderMap, body: &[u8], now: SystemTime) -> Option<
         .filter(|seconds| *seconds > 0.0);
     in_ms
         .or_else(|| header("retry-after").and_then(|value| number(value).or_else(|| until_date(value, now))))
-        .or_else(|| in_body(headers, body))
-        .or_else(|| reset(headers, now))
-        .map(bounded)
+        .map(|seconds| bounded(seconds, WAIT_MAX))
 }
 
-fn bounded(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds.clamp(0.0, WAIT_MAX_S))
+fn bounded(seconds: f64, max: Duration) -> Duration {
+    Duration::from_secs_f64(seconds.clamp(0.0, max.as_secs_f64()))
 }
 
 /// A number that is finite and not negative.
@@ -43,35 +59,45 @@ fn until_date(text: &str, now: SystemTime) -> Option<f64> {
     Some(date.duration_since(now).unwrap_or_default().as_secs_f64())
 }
 
-fn in_body(headers: &HeaderMap, body: &[u8]) -> Option<f64> {
+fn in_body(answer: &Signals<'_>) -> Option<Duration> {
     // Looks where classification looks: inside of wrapped errors, in lower case, with keys and values as words.
-    let reading = Reading::of(&Signals {
-        status: 429,
-        headers,
-        body,
-        provider: None,
-    });
-    let text = reading.text.as_str();
-    reading
-        .delays
-        .first()
-        .and_then(|delay| number(delay).or_else(|| duration(delay)))
-        .or_else(|| {
-            const PROSE: [&str; 5] = [
-                "try again in ",
-                "retry in ",
-                "retry after ",
-                "try again after ",
-                "wait ",
-            ];
-            PROSE
-                .iter()
-                .find_map(|start| duration(&text[text.find(start)? + start.len()..]))
-        })
+    let reading = Reading::of(answer);
+    let said = Said::new(answer.request);
+    let in_field = reading.delays.first().and_then(|delay| in_field(delay, &said));
+    in_field.or_else(|| in_prose(&reading.text, &said))
+}
+
+fn in_field(delay: &Code, said: &Said<'_>) -> Option<Duration> {
+    let seconds = number(&delay.name).or_else(|| Some(duration(&delay.name)?.0))?;
+    let squashed = Code {
+        name: squash(&delay.name),
+        place: delay.place,
+    };
+    let max = match delay.place {
+        Place::Field | Place::Wrapped => WAIT_MAX,
+        Place::Prose => PROSE_WAIT_MAX,
+    };
+    (said.whose_code(&squashed) != Whose::Clients).then(|| bounded(seconds, max))
+}
+
+fn in_prose(text: &str, said: &Said<'_>) -> Option<Duration> {
+    const STARTS: [&str; 5] = [
+        "try again in ",
+        "retry in ",
+        "retry after ",
+        "try again after ",
+        "wait ",
+    ];
+    STARTS.iter().find_map(|start| {
+        let at = text.find(start)?;
+        let (seconds, length) = duration(&text[at + start.len()..])?;
+        let words = squash(&text[at..at + start.len() + length]);
+        (said.whose_words(&words) != Whose::Clients).then(|| bounded(seconds, PROSE_WAIT_MAX))
+    })
 }
 
 /// `x-ratelimit-reset-tokens: 2m52.8s` and its kin, only where the matching `remaining` is zero.
-fn reset(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
+fn reset(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let resets = headers.iter().filter_map(|(name, value)| {
         let name = name.as_str();
         if !name.contains("ratelimit") || !name.contains("remaining") || number(value.to_str().ok()?.trim())? > 0.0 {
@@ -83,10 +109,12 @@ fn reset(headers: &HeaderMap, now: SystemTime) -> Option<f64> {
             Some(ms) if ms > 1e11 => Some(since(ms / 1000.0, now)),
             Some(seconds) if seconds > 1e9 => Some(since(seconds, now)),
             Some(seconds) => Some(seconds),
-            None => duration(reset).or_else(|| until_date(reset, now)),
+            None => duration(reset)
+                .map(|(seconds, _)| seconds)
+                .or_else(|| until_date(reset, now)),
         }
     });
-    resets.reduce(f64::max)
+    resets.reduce(f64::max).map(|seconds| bounded(seconds, WAIT_MAX))
 }
 
 fn since(unix_seconds: f64, now: SystemTime) -> f64 {
@@ -97,11 +125,11 @@ fn since(unix_seconds: f64, now: SystemTime) -> f64 {
     (unix_seconds - now).max(0.0)
 }
 
-/// `48s`, `292.5ms`, `2m52.8s`, `1h0m0s`, `5 seconds`, at the beginning of `text`.
-fn duration(text: &str) -> Option<f64> {
+/// `48s`, `292.5ms`, `2m52.8s`, `1h0m0s`, `5 seconds`, at the beginning of `text`: in seconds, and how many bytes say so.
+fn duration(text: &str) -> Option<(f64, usize)> {
     const PARTS_MAX: usize = 4;
     let mut rest = text.trim_start();
-    let mut total = None;
+    let mut total: Option<f64> = None;
     for _ in 0..PARTS_MAX {
         let digits = rest
             .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -120,7 +148,7 @@ fn duration(text: &str) -> Option<f64> {
         total = Some(total.unwrap_or(0.0) + amount * seconds);
         rest = &unit[letters..];
     }
-    total
+    Some((total?, text.len() - rest.len()))
 }
 
 /// `2026-06-08T18:45:55Z`, with an optional fraction and offset, as Anthropic's resets are.
@@ -152,6 +180,7 @@ fn rfc3339(text: &str) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::said::Request;
     use super::*;
     use http::{HeaderName, HeaderValue};
 
@@ -164,7 +193,21 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_S);
-        retry_after(&headers, body.as_bytes(), now).map(|wait| wait.as_secs_f64())
+        about(b"{}", &headers, body, Basis::Status, now).map(|wait| wait.as_secs_f64())
+    }
+
+    fn about(request: &[u8], headers: &HeaderMap, body: &str, basis: Basis, now: SystemTime) -> Option<Duration> {
+        let answer = Signals {
+            status: 429,
+            headers,
+            body: body.as_bytes(),
+            provider: None,
+            request: Some(&Request {
+                body: request,
+                texts: &[],
+            }),
+        };
+        retry_after(&answer, basis, now)
     }
 
     #[test]
@@ -177,7 +220,8 @@ mod tests {
             (&[("retry-after-ms", "0"), ("retry-after", "1")], Some(1.0)),
             (&[("retry-after", "Mon, 08 Jun 2026 18:46:43 GMT")], Some(60.0)),
             (&[("retry-after", "Mon, 08 Jun 2020 18:46:43 GMT")], Some(0.0)),
-            (&[("retry-after", "1e300")], Some(WAIT_MAX_S)),
+            (&[("retry-after", "1e300")], Some(3600.0)),
+            (&[("retry-after", "86400")], Some(3600.0)),
             (&[("retry-after", "-5")], None),
             (&[("retry-after", "NaN")], None),
             (&[("retry-after", "inf")], None),
@@ -237,22 +281,49 @@ mod tests {
                 r#"{"error":{"message":"Please try again in 292.5ms. Need more?"}}"#,
                 Some(0.2925),
             ),
-            (r#"{"error":{"message":"Please try again in 1m30.5s."}}"#, Some(90.5)),
+            (r#"{"error":{"message":"Please try again in 0m30.5s."}}"#, Some(30.5)),
+            (r#"{"error":{"retryDelay":"86400s"}}"#, Some(3600.0)),
             (
                 r#"{"error":{"message":"litellm: {'message': 'Please retry after 86400 seconds.'}"}}"#,
-                Some(86_400.0),
+                Some(60.0),
             ),
             (r#"{"error":{"message":"Try again in 5 seconds."}}"#, Some(5.0)),
             (r#"{"error":{"message":"Please try again later"}}"#, None),
             (
                 r#"{"error":{"message":"retry in 99999999999999999999999999 hours"}}"#,
-                Some(WAIT_MAX_S),
+                Some(60.0),
             ),
             (r#"{"retryDelay":"-3s"}"#, None),
             (r#"{"retryDelay":{"seconds":1}}"#, None),
             ("", None),
         ] {
             assert_eq!(hint(&[], body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_the_request_says_too_asks_for_no_wait() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW_S);
+        for (request, answer) in [
+            (
+                r#"{"model":"Please try again in 50s"}"#,
+                r#"{"error":{"message":"no `please TRY again in 50s` here"}}"#,
+            ),
+            (r#"{"x":"50s"}"#, r#"{"error":{"retryDelay":"50s"}}"#),
+            (
+                r#"{"x":"{\"retry_after\":50}"}"#,
+                r#"{"error":{"message":"bad: {\"retry_after\":50} in x"}}"#,
+            ),
+        ] {
+            let none = HeaderMap::new();
+            assert_eq!(
+                about(request.as_bytes(), &none, answer, Basis::Status, now),
+                None,
+                "{answer}"
+            );
+            let other = about(b"{}", &none, answer, Basis::Status, now);
+            assert_eq!(other, Some(Duration::from_secs(50)), "{answer}");
+            assert_eq!(about(b"{}", &none, answer, Basis::Echo, now), None, "{answer}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The two small pattern languages of the table.
 
+use std::ops::Range;
+
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
@@ -27,25 +29,29 @@ impl Wordings {
 
     /// Whether lower-case `text` has one of them.
     pub(super) fn occur_in(&self, text: &str) -> bool {
-        self.first_stems.find_overlapping_iter(text).any(|found| {
+        self.matches_in(text).next().is_some()
+    }
+
+    /// Where lower-case `text` has them: for each match the ranges of its stems.
+    pub(super) fn matches_in<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Vec<Range<usize>>> + 't {
+        self.first_stems.find_overlapping_iter(text).filter_map(|found| {
             let pattern = self.patterns[found.pattern().as_usize()];
-            follow(pattern.split('*').skip(1), text.as_bytes(), found.end())
+            follow(pattern.split('*').skip(1), text.as_bytes(), found.range())
         })
     }
 }
 
-/// Whether `stems` follow in `text`, one after the other, none further than a gap.
-fn follow(mut stems: impl Iterator<Item = &'static str>, text: &[u8], mut from: usize) -> bool {
-    stems.all(|stem| {
+/// Where `stems` follow after `first` in `text`, one after the other, none further than a gap; `first` comes with them.
+fn follow(stems: impl Iterator<Item = &'static str>, text: &[u8], first: Range<usize>) -> Option<Vec<Range<usize>>> {
+    let mut from = first.end;
+    let mut ranges = vec![first];
+    for stem in stems {
         let until = (from + GAP_MAX_BYTES + stem.len()).min(text.len());
-        match memmem::find(&text[from..until], stem.as_bytes()) {
-            Some(gap) => {
-                from += gap + stem.len();
-                true
-            }
-            None => false,
-        }
-    })
+        let start = from + memmem::find(&text[from..until], stem.as_bytes())?;
+        from = start + stem.len();
+        ranges.push(start..from);
+    }
+    Some(ranges)
 }
 
 /// Whether a squashed code is `pattern`; a `*` at either end leaves that end open.
@@ -63,6 +69,8 @@ pub(super) fn squash(code: &str) -> String {
     code.chars()
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)
+        // As in `İ`, which becomes an `i` and a dot.
+        .filter(|c| c.is_alphanumeric())
         .collect()
 }
 

@@ -20,17 +20,37 @@ const WRAPS_MAX: usize = 8;
 /// What an answer says, normalised.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// The status that counts: of 200, 500 and 502, which gateways put on anything, the one that the body names.
-    pub(super) status: u16,
     /// Squashed; empty if unknown.
     pub(super) provider: String,
-    /// Codes, types, reasons and exception names, squashed.
-    pub(super) codes: Vec<String>,
-    /// Messages: lower case, without addresses, white space collapsed.
+    /// Codes, types, reasons and exception names.
+    pub(super) codes: Vec<Code>,
+    /// Messages, a line each: lower case, without addresses, white space collapsed.
     pub(super) text: String,
     /// Values of fields that say how long to wait, as they are written.
-    pub(super) delays: Vec<String>,
-    inner_status: Option<u16>,
+    pub(super) delays: Vec<Code>,
+    /// A page of HTML, of a CDN or of nginx: its words are its own, only its status speaks.
+    pub(super) is_page: bool,
+    /// The status that the body names.
+    pub(super) inner_status: Option<(u16, Code)>,
+}
+
+/// A name or number that an answer gives for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Code {
+    /// Squashed, but for delays.
+    pub(super) name: String,
+    pub(super) place: Place,
+}
+
+/// Where an answer says something. The further down, the easier it is for a client to have it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// A field of the answer's own, or a header.
+    Field,
+    /// A field of JSON that is the whole of a text, as gateways wrap each other's errors.
+    Wrapped,
+    /// In the midst of prose.
+    Prose,
 }
 
 impl Reading {
@@ -45,20 +65,16 @@ impl Reading {
             .and_then(|value| value.to_str().ok())
         {
             // `ThrottlingException:http://internal.amazon.com/…`
-            reading.add_code(code.split(':').next().unwrap_or_default());
+            reading.add_code(code.split(':').next().unwrap_or_default(), Place::Field);
         }
         let body = &answer.body[..answer.body.len().min(HELD_MAX_BYTES)];
         reading.read_body(String::from_utf8_lossy(body).trim().trim_start_matches('\u{feff}'));
-        reading.status = match (answer.status, reading.inner_status) {
-            (200 | 500 | 502, Some(inner)) => inner,
-            (status, _) => status,
-        };
         reading
     }
 
     fn read_body(&mut self, body: &str) {
         if body.starts_with('<') {
-            // A page of a CDN or of nginx: its words are its own, only its status speaks.
+            self.is_page = true;
         } else if let Ok(value) = serde_json::from_str::<Value>(body) {
             self.read_values(vec![value]);
         } else if [":", "data:", "event:", "id:", "retry:"]
@@ -92,24 +108,28 @@ impl Reading {
 
     /// Walks without recursion. Texts that hold JSON themselves join the walk.
     fn read_values(&mut self, values: Vec<Value>) {
-        let mut pending: Vec<(Value, usize)> = values.into_iter().rev().map(|value| (value, 0)).collect();
+        let mut pending: Vec<(Value, Depth)> = values
+            .into_iter()
+            .rev()
+            .map(|value| (value, Depth::default()))
+            .collect();
         let mut nodes = 0;
-        while let Some((value, wraps)) = pending.pop() {
+        while let Some((value, depth)) = pending.pop() {
             nodes += 1;
             if nodes > NODES_MAX {
                 return;
             }
             match value {
                 Value::String(text) => {
-                    let inner = embedded_json(&text).filter(|_| wraps < WRAPS_MAX);
+                    let inner = embedded_json(&text).filter(|_| depth.wraps < WRAPS_MAX);
                     // The words around it may say more: `Error from provider: {…}`.
                     self.add_text(&text);
-                    pending.extend(inner.map(|inner| (inner, wraps + 1)));
+                    pending.extend(inner.map(|(inner, place)| (inner, depth.within(place))));
                 }
-                Value::Array(items) => pending.extend(items.into_iter().rev().map(|item| (item, wraps))),
+                Value::Array(items) => pending.extend(items.into_iter().rev().map(|item| (item, depth))),
                 Value::Object(members) => {
                     for (key, value) in members.into_iter().rev() {
-                        self.read_member(&key.to_ascii_lowercase(), value, wraps, &mut pending);
+                        self.read_member(&key.to_ascii_lowercase(), value, depth, &mut pending);
                     }
                 }
                 Value::Number(_) | Value::Bool(_) | Value::Null => {}
@@ -117,33 +137,38 @@ impl Reading {
         }
     }
 
-    fn read_member(&mut self, key: &str, value: Value, wraps: usize, pending: &mut Vec<(Value, usize)>) {
+    fn read_member(&mut self, key: &str, value: Value, depth: Depth, pending: &mut Vec<(Value, Depth)>) {
+        let place = depth.place;
         match (kind_of_key(key), value) {
             (Key::Echo, _) => {}
-            (Key::Delay, Value::String(delay)) => self.delays.push(delay),
-            (Key::Delay, Value::Number(delay)) => self.delays.push(delay.to_string()),
+            (Key::Delay, Value::String(name)) => self.delays.push(Code { name, place }),
+            (Key::Delay, Value::Number(delay)) => self.delays.push(Code {
+                name: delay.to_string(),
+                place,
+            }),
             (Key::Code, Value::String(code)) => {
-                self.add_code(&code);
+                self.add_code(&code, place);
                 // xAI writes sentences here.
                 if code.contains(' ') || !code.is_ascii() {
-                    pending.push((Value::String(code), wraps));
+                    pending.push((Value::String(code), depth));
                 }
             }
-            (Key::Code, Value::Number(code)) => self.add_code(&code.to_string()),
+            (Key::Code, Value::Number(code)) => self.add_code(&code.to_string(), place),
             (Key::Text, text @ Value::String(_)) | (_, text @ (Value::Array(_) | Value::Object(_))) => {
-                pending.push((text, wraps));
+                pending.push((text, depth));
             }
             _ => {}
         }
     }
 
-    fn add_code(&mut self, code: &str) {
-        let code = squash(&code[..floor(code, 128)]);
-        if code.is_empty() || self.codes.len() >= CODES_MAX {
+    fn add_code(&mut self, code: &str, place: Place) {
+        let name = squash(&code[..floor(code, 128)]);
+        if name.is_empty() || self.codes.len() >= CODES_MAX {
             return;
         }
-        if let Ok(status @ 400..=599) = code.parse::<u16>() {
-            self.inner_status = Some(status);
+        let code = Code { name, place };
+        if let Ok(status @ 400..=599) = code.name.parse::<u16>() {
+            self.inner_status = Some((status, code.clone()));
         }
         self.codes.push(code);
     }
@@ -151,19 +176,20 @@ impl Reading {
     fn add_text(&mut self, text: &str) {
         let text = before_echo(text);
         for code in exception_names(text).chain(named_values(text)) {
-            self.add_code(code);
+            self.add_code(code, Place::Prose);
         }
+        // What two fields say is not one sentence.
+        let mut gap = '\n';
         for word in text.split_whitespace() {
-            // Links lead to billing pages and rate-limit guides whatever the error is.
             if self.text.len() >= TEXT_MAX_BYTES {
                 return;
             }
-            if word.contains("://") {
-                continue;
-            }
+            // Links lead to billing pages and rate-limit guides whatever the error is. What stands around one is not joined.
+            let word = if word.contains("://") { "…" } else { word };
             if !self.text.is_empty() {
-                self.text.push(' ');
+                self.text.push(gap);
             }
+            gap = ' ';
             let word = &word[..floor(word, 1024)];
             self.text.extend(
                 word.chars()
@@ -218,19 +244,44 @@ fn kind_of_key(key: &str) -> Key {
     }
 }
 
+/// How deep within others a value was found.
+#[derive(Debug, Clone, Copy)]
+struct Depth {
+    wraps: usize,
+    place: Place,
+}
+
+impl Default for Depth {
+    fn default() -> Self {
+        Self {
+            wraps: 0,
+            place: Place::Field,
+        }
+    }
+}
+
+impl Depth {
+    fn within(self, place: Place) -> Self {
+        Self {
+            wraps: self.wraps + 1,
+            place: self.place.max(place),
+        }
+    }
+}
+
 /// The JSON error that a text is, or has within it.
-fn embedded_json(text: &str) -> Option<Value> {
+fn embedded_json(text: &str) -> Option<(Value, Place)> {
     const STARTS_MAX: usize = 8;
     text.match_indices(['{', '[']).take(STARTS_MAX).find_map(|(start, _)| {
-        let value = serde_json::Deserializer::from_str(&text[start..])
-            .into_iter::<Value>()
-            .next()?
-            .ok()?;
+        let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+        let value = values.next()?.ok()?;
+        let is_all = text[..start].trim().is_empty() && text[start + values.byte_offset()..].trim().is_empty();
         let holds_an_error = match &value {
             Value::Array(items) => items.first().is_some_and(Value::is_object),
             value => value.is_object(),
         };
-        holds_an_error.then_some(value)
+        let place = if is_all { Place::Wrapped } else { Place::Prose };
+        holds_an_error.then_some((value, place))
     })
 }
 
@@ -292,6 +343,7 @@ mod tests {
             headers: &HeaderMap::new(),
             body: body.as_bytes(),
             provider: None,
+            request: None,
         })
     }
 
@@ -310,7 +362,7 @@ mod tests {
         ] {
             let reading = read(400, body);
             assert!(
-                reading.codes.iter().any(|code| code == "ratelimit"),
+                reading.codes.iter().any(|code| code.name == "ratelimit"),
                 "{body}: {:?}",
                 reading.codes
             );
@@ -321,10 +373,22 @@ mod tests {
     }
 
     #[test]
-    fn the_body_names_the_status_where_the_response_says_nothing() {
-        assert_eq!(read(200, r#"{"error":{"code":429}}"#).status, 429);
-        assert_eq!(read(500, r#"{"error":{"message":"Error code: 401 - no"}}"#).status, 401);
-        assert_eq!(read(404, r#"{"error":{"code":500}}"#).status, 404);
+    fn the_body_names_a_status_and_where_it_does() {
+        let named = |body| read(500, body).inner_status.map(|(status, code)| (status, code.place));
+        assert_eq!(named(r#"{"error":{"code":429}}"#), Some((429, Place::Field)));
+        assert_eq!(
+            named(r#"{"error":{"message":"{\"error\":{\"code\":429}}"}}"#),
+            Some((429, Place::Wrapped))
+        );
+        assert_eq!(
+            named(r#"{"error":{"message":"failed: {\"error\":{\"code\":429}} (again)"}}"#),
+            Some((429, Place::Prose))
+        );
+        assert_eq!(
+            named(r#"{"error":{"message":"Error code: 401 - no"}}"#),
+            Some((401, Place::Prose))
+        );
+        assert_eq!(named(r#"{"error":{"code":200}}"#), None);
     }
 
     #[test]
@@ -344,7 +408,7 @@ mod tests {
             let reading = read(422, &serde_json::json!({ "error": { "message": message } }).to_string());
             assert!(reading.text.contains("field required"), "{message}");
             assert!(!reading.text.contains("rate limit"), "{message}");
-            assert!(!reading.codes.iter().any(|code| code == "402"), "{message}");
+            assert!(!reading.codes.iter().any(|code| code.name == "402"), "{message}");
         }
     }
 

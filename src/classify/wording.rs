@@ -51,6 +51,8 @@ pub(super) const LACKS_CAPABILITY: &[&str] = &[
 /// Money, not speed. No link-like hints ("upgrade at …", "check your billing"): rate limits carry those too.
 #[rustfmt::skip]
 pub(super) const OUT_OF_CREDITS: &[&str] = &[
+    // Anthropic's, as one piece: a prompt that has its words apart does not make it less Anthropic's.
+    "credit balance is too low",
     "insufficient*balance", "insufficient*credit", "insufficient*fund", "have no quota", "exceeded*included credits", "balance*insufficient",
     "credit*insufficient", "not enough credit", "not enough balance", "not have enough credit",
     "not have enough balance", "not have sufficient", "credit balance*too low", "balance*too low",

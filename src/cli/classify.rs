@@ -6,14 +6,13 @@ mod cases;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::{BAD_USAGE, terminal};
-use crate::classify::{Action, Class, Verdict, hint};
+use crate::classify::{Action, Class, Verdict};
 use crate::config;
 use answer::Answer;
 
@@ -38,6 +37,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
+    /// The body of the request that the answer is about: what the answer repeats of it is not the upstream's word [default:
+    /// nothing is repeated]
+    #[arg(long, value_name = "FILE")]
+    request: Option<PathBuf>,
+
     /// The base URL of the upstream, as in a configuration: its host tells the provider
     #[arg(long, value_name = "URL", conflicts_with = "provider")]
     upstream: Option<String>,
@@ -50,8 +54,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
 
-    /// Classify every answer of a JSON array of `{id, provider, status, headers, body, class}`, and compare
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["status", "headers", "body", "upstream", "provider", "path"])]
+    /// Classify every answer of a JSON array of `{id, provider, status, headers, body, request, class}`, and compare
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["status", "headers", "body", "request", "upstream", "provider", "path"])]
     cases: Option<PathBuf>,
 
     /// Print JSON
@@ -95,6 +99,7 @@ fn of_arguments(arguments: &Arguments) -> anyhow::Result<Answer> {
         body: arguments.body.as_deref().map(read).transpose()?.unwrap_or_default(),
         provider,
         path: arguments.path.clone(),
+        request: arguments.request.as_deref().map(read).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -138,16 +143,20 @@ fn told(answer: &Answer, as_json: bool) -> String {
     let action = class.map_or(Action::Deliver, Class::default_action).name();
     let rule = failure.as_ref().map(|failure| failure.verdict.rule);
     if as_json {
-        let told = json!({ "class": class.map(Class::name), "action": action, "rule": rule });
+        let basis = failure.as_ref().map(|failure| failure.verdict.basis.name());
+        let told = json!({ "class": class.map(Class::name), "action": action, "rule": rule, "basis": basis });
         return format!("{told}\n");
     }
     let Some(failure) = failure else {
         return format!("class   none (not a failure)\naction  {action}\n");
     };
-    let Verdict { class, rule, .. } = failure.verdict;
-    let wait = hint::retry_after(&answer.headers, &failure.payload, SystemTime::now());
-    let wait = wait.map_or_else(String::new, |wait| {
+    let Verdict { class, rule, basis, .. } = failure.verdict;
+    let wait = failure.wait.map_or_else(String::new, |wait| {
         format!("wait    {} s, as the answer asks\n", wait.as_secs_f64())
     });
-    format!("class   {}\naction  {action}\nrule    {rule}\n{wait}", class.name())
+    format!(
+        "class   {}\naction  {action}\nrule    {rule}\nbasis   {}\n{wait}",
+        class.name(),
+        basis.name()
+    )
 }

@@ -20,9 +20,7 @@ const OPENAI_OVERLOADED: &str = "The server is currently overloaded with other r
     retry your request, or contact us through our help center at help.openai.com if the error persists.";
 const OPENAI_QUOTA: &str = "You exceeded your current quota, please check your plan and billing details. For more \
     information on this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.";
-const OPENROUTER_CREDITS: &str = "This request requires more credits, or fewer max_tokens. You requested up to 65536 \
-    tokens, but can only afford 3395. To increase, visit https://openrouter.ai/settings/credits and upgrade to a paid \
-    account";
+const OPENROUTER_CREDITS: &str = "Insufficient credits. Add more using https://openrouter.ai/settings/credits";
 const ANTHROPIC_CREDITS: &str = "Your credit balance is too low to access the Anthropic API. Please go to Plans & \
     Billing to upgrade or purchase credits.";
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use crate::classify::{self, Class, Signals};
+use crate::classify::{self, Basis, Class, Signals};
 use crate::protocol::reported_error;
 use crate::routing::{Cause, Outcome, Step};
 use crate::transport::Failure;
@@ -42,12 +42,15 @@ impl BreakOff {
     /// The upstream has reported `error` in its stream.
     pub(super) fn reported(error: &[u8], step: &Step) -> Self {
         let headers = HeaderMap::new();
-        let verdict = classify::classify(&Signals {
+        let answer = Signals {
             status: STATUS,
             headers: &headers,
             body: error,
             provider: step.target.upstream.provider.as_deref(),
-        });
+            // It is no longer held once its answer has begun.
+            request: None,
+        };
+        let verdict = classify::classify(&answer);
         let code = reported_error::code(error);
         let reason = match code {
             Some(code) => format!("the upstream reported an error in its stream: {code}"),
@@ -57,7 +60,7 @@ impl BreakOff {
             reason,
             rule: Some(verdict.rule),
             class: verdict.class,
-            retry_after: classify::hint::retry_after(&headers, error, SystemTime::now()),
+            retry_after: classify::hint::retry_after(&answer, verdict.basis, SystemTime::now()),
             is_requests_own: verdict.is_requests_own,
         }
     }
@@ -66,6 +69,7 @@ impl BreakOff {
     pub(super) fn outcome(&self) -> Outcome {
         Outcome {
             class: Class::Broken,
+            basis: Basis::Status,
             status: None,
             retry_after: self.retry_after,
             cause: Cause::Target,

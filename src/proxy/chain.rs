@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::context::Serving;
 use super::resuming::Resuming;
 use crate::body::Replay;
-use crate::classify::Class;
+use crate::classify::{Basis, Class};
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn, Worth};
 use crate::telemetry::metrics::Served;
 use crate::transport::{Assignment, Connection, Evidence, Failure};
@@ -217,6 +217,7 @@ impl From<&Failure> for Outcome {
         Self {
             class: class_of(failure),
             status: None,
+            basis: Basis::Status,
             retry_after: None,
             cause: match failure {
                 Failure::Reset { reused: true } => Cause::StaleConnection,

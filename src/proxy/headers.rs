@@ -175,7 +175,7 @@ pub(super) fn discourage_long_wait(header: &mut ResponseHeader) -> Result<()> {
 }
 
 fn asks_for_long_wait(headers: &HeaderMap) -> bool {
-    crate::classify::hint::retry_after(headers, &[], std::time::SystemTime::now())
+    crate::classify::hint::in_headers(headers, std::time::SystemTime::now())
         .is_some_and(|wait| wait.as_secs_f64() > RETRY_AFTER_PATIENCE_S)
 }
 

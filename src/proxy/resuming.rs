@@ -366,7 +366,7 @@ impl Resume for Resuming {
     fn refused(&self, header: &ResponseHeader, evidence: &Evidence) {
         let step = self.state().running.as_ref().map(|running| running.step.clone());
         if let Some(step) = step {
-            let (outcome, mut signs) = verdict::read(header, evidence, &step);
+            let (outcome, mut signs) = verdict::read(header, evidence, &step, &self.header, &self.body);
             signs.message = measure::message(&self.snapshot, &step, &self.body, &evidence.payload);
             self.settle(&outcome, &signs);
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use pingora_core::{Error, ErrorType, Result};
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
 use super::break_off::BreakOff;
@@ -13,6 +14,7 @@ use super::context::{RequestContext, Serving, Stage};
 use super::headers::{self, Served};
 use super::intake::is_client_gone;
 use super::{health, measure, record};
+use crate::body::Replay;
 use crate::classify::{self, Class, Signals};
 use crate::routing::{Cause, Entry, Next, Outcome, Step};
 use crate::transport::{Evidence, Failure};
@@ -20,8 +22,8 @@ use crate::transport::{Evidence, Failure};
 /// Ends an attempt whose answer the client does not get.
 const NEXT_ATTEMPT: ErrorType = ErrorType::Custom("NextAttempt");
 
-/// An answer came: deliver it (`Ok`), or end the attempt.
-pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+/// An answer came to what the client `asked`: deliver it (`Ok`), or end the attempt.
+pub(super) fn on_answer(asked: &RequestHeader, header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
     let evidence = header.extensions_mut().remove::<Evidence>();
     let step = match &ctx.stage {
         Stage::Trying(chain) => chain.running().map(|running| running.step.clone()),
@@ -38,17 +40,24 @@ pub(super) fn on_answer(header: &mut ResponseHeader, ctx: &mut RequestContext) -
             health::answered(ctx);
             measure::answered(ctx);
         }
-        Some(evidence) => reject(header, &evidence, &step, ctx)?,
+        Some(evidence) => reject(asked, header, &evidence, &step, ctx)?,
     }
     commit(header, ctx, &step)
 }
 
 /// Settles a failed answer. `Ok`: it is delivered all the same.
-fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut RequestContext) -> Result<()> {
-    let (outcome, mut signs) = read(header, evidence, step);
-    if let Some(chain) = ctx.stage.chain() {
-        signs.message = measure::message(&ctx.snapshot, step, &chain.body, &evidence.payload);
-    }
+fn reject(
+    asked: &RequestHeader,
+    header: &ResponseHeader,
+    evidence: &Evidence,
+    step: &Step,
+    ctx: &mut RequestContext,
+) -> Result<()> {
+    let Some(chain) = ctx.stage.chain() else {
+        return Ok(());
+    };
+    let (outcome, mut signs) = read(header, evidence, step, asked, &chain.body);
+    signs.message = measure::message(&ctx.snapshot, step, &chain.body, &evidence.payload);
     let next = settle(ctx, &outcome, &signs);
     let Stage::Trying(chain) = &mut ctx.stage else {
         return Ok(());
@@ -69,27 +78,41 @@ fn reject(header: &ResponseHeader, evidence: &Evidence, step: &Step, ctx: &mut R
     }
 }
 
-/// What a failed answer means.
-pub(super) fn read<'a>(header: &'a ResponseHeader, evidence: &Evidence, step: &Step) -> (Outcome, Signs<'a>) {
+/// What a failed answer of the target of `step` means, to what the client `asked` with this `body`.
+pub(super) fn read<'a>(
+    header: &'a ResponseHeader,
+    evidence: &Evidence,
+    step: &Step,
+    asked: &RequestHeader,
+    body: &Replay,
+) -> (Outcome, Signs<'a>) {
     let status = header.status.as_u16();
-    let classify::Verdict {
-        class,
-        rule,
-        is_requests_own,
-    } = classify::classify(&Signals {
+    let mut texts: Vec<&[u8]> = vec![asked.raw_path()];
+    texts.extend(asked.headers.values().map(HeaderValue::as_bytes));
+    texts.extend(step.model.as_deref().map(str::as_bytes));
+    let answer = Signals {
         status,
         headers: &header.headers,
         body: &evidence.payload,
         provider: step.target.upstream.provider.as_deref(),
-    });
+        request: Some(&classify::Request {
+            body: body.plain(),
+            texts: &texts,
+        }),
+    };
+    let verdict = classify::classify(&answer);
     let outcome = Outcome {
-        class,
+        class: verdict.class,
         status: Some(status),
-        retry_after: classify::hint::retry_after(&header.headers, &evidence.payload, SystemTime::now()),
-        cause: if is_requests_own { Cause::Request } else { Cause::Target },
+        basis: verdict.basis,
+        retry_after: classify::hint::retry_after(&answer, verdict.basis, SystemTime::now()),
+        cause: match verdict.is_requests_own {
+            true => Cause::Request,
+            false => Cause::Target,
+        },
     };
     let signs = Signs {
-        rule: Some(rule),
+        rule: Some(verdict.rule),
         upstream_request_id: headers::upstream_request_id(&header.headers),
         ..Signs::default()
     };

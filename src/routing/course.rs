@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::plan::{Plan, Step};
 use super::table::Route;
-use crate::classify::{Action, Class};
+use crate::classify::{Action, Basis, Class};
 use crate::upstream::health::Change;
-use crate::upstream::setback::Scope;
+use crate::upstream::setback::{Scope, Setback};
 use crate::upstream::{Admission, Refused};
 
 /// Where a request stands in its plan.
@@ -43,8 +43,10 @@ pub enum Turn {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub class: Class,
-    /// Of the answer, if there was one.
+    /// The answer's status; `None` if there was no answer.
     pub status: Option<u16>,
+    /// What the class stands on.
+    pub basis: Basis,
     /// The upstream's own hint.
     pub retry_after: Option<Duration>,
     pub cause: Cause,
@@ -69,7 +71,9 @@ impl Outcome {
         if self.cause != Cause::Target {
             return None;
         }
-        admission.failed(self.class, self.retry_after, &step.target.cooldown, now)
+        let setback = Setback::of(self.class, self.basis, self.retry_after);
+        let setback = setback.map(|setback| step.target.upstream.weigh(setback));
+        admission.failed(setback, &step.target.cooldown, now)
     }
 }
 
@@ -275,6 +279,7 @@ mod tests {
         Outcome {
             class,
             status: Some(status),
+            basis: Basis::Status,
             retry_after: retry_after_s.map(Duration::from_secs),
             cause: Cause::Target,
         }

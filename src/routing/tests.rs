@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::classify::Class;
+use crate::classify::{Basis, Class};
 use crate::config::{Config, KeyPolicy, LoadOptions, load};
 use crate::protocol::Protocol;
+use crate::upstream::setback::Setback;
 
 const UPSTREAMS: &str = "upstreams:
   a: { url: http://a.test/v1, key: secret-a }
@@ -60,12 +61,8 @@ fn fail(plan: &Plan, upstream: &str, class: Class, retry_after_s: Option<u64>, n
         .find(|step| &*step.target.upstream.name == upstream)
         .expect("it is planned");
     let admission = step.admit(true, now).expect("there is room");
-    admission.failed(
-        class,
-        retry_after_s.map(Duration::from_secs),
-        &step.target.cooldown,
-        now,
-    );
+    let setback = Setback::of(class, Basis::Status, retry_after_s.map(Duration::from_secs));
+    admission.failed(setback, &step.target.cooldown, now);
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Balances {
                 Ok(Answer::Told(remaining)) => return Ok(remaining),
                 Ok(Answer::Ask(next)) => question = next,
                 Err(unreadable) => {
-                    let wish = hint::retry_after(&found.headers, &[], SystemTime::now());
+                    let wish = hint::in_headers(&found.headers, SystemTime::now());
                     return Err(failed(unreadable.to_string(), wish));
                 }
             }

@@ -9,7 +9,7 @@ use super::Upstream;
 use super::health::{Change, Pass};
 use super::registry::{SharedHealth, Slot};
 use super::setback::{Scope, Setback};
-use crate::classify::Class;
+use crate::classify::{Basis, Class};
 use crate::config::Cooldown;
 
 /// Held from an attempt's begin until its response has ended. Whatever becomes of it, what it holds is given back: a
@@ -70,20 +70,15 @@ impl Admission {
         cooldown: &Cooldown,
         now: Instant,
     ) -> Option<(Scope, Change)> {
-        Setback::of(class, retry_after).filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
-        self.failed(Class::Broken, retry_after, cooldown, now)
+        let blamed = Setback::of(class, Basis::Status, retry_after);
+        blamed.filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
+        let broken = Setback::of(Class::Broken, Basis::Status, retry_after);
+        self.failed(broken, cooldown, now)
     }
 
     /// The attempt has failed. Whoever is not to blame hears nothing of it.
-    pub fn failed(
-        &self,
-        class: Class,
-        retry_after: Option<Duration>,
-        cooldown: &Cooldown,
-        now: Instant,
-    ) -> Option<(Scope, Change)> {
-        let setback =
-            Setback::of(class, retry_after).filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
+    pub fn failed(&self, setback: Option<Setback>, cooldown: &Cooldown, now: Instant) -> Option<(Scope, Change)> {
+        let setback = setback.filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
         let ticket = match setback.scope {
             Scope::Upstream => &self.upstream,
             Scope::Target => &self.target,

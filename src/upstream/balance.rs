@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::Upstream;
 use super::health::Change;
+use super::setback::Setback;
+use crate::classify::Class;
 use crate::config::{self, BalanceSource, Timeouts};
 use crate::protocol::Protocol;
 
@@ -189,6 +191,20 @@ impl Balance {
 }
 
 impl Upstream {
+    /// What a failure with its upstream or a model there says, once what is known of the account is taken into account: an
+    /// empty one bears out what the answer says in words.
+    pub fn weigh(&self, setback: Setback) -> Setback {
+        let is_spent = || {
+            let reading = self.balance.as_ref().and_then(|balance| lock(&balance.state).reading);
+            reading.is_some_and(|reading| reading.remaining.is_spent)
+        };
+        if setback.class == Class::OutOfCredits && is_spent() {
+            setback.borne_out()
+        } else {
+            setback
+        }
+    }
+
     /// How its account stands; `None` where no `balance` is configured.
     pub fn balance(&self) -> Option<Status> {
         self.balance.as_ref().map(Balance::status)

@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::setback::Setback;
-use crate::classify::Class;
+use super::setback::{Setback, WORDED_MAX};
+use crate::classify::{Class, Testimony};
 use crate::config::Cooldown;
 
 /// One cooldown machine. Those who use it, by [`Pass`]es, tell it how they fared.
 #[derive(Debug, Default)]
 pub struct Health {
     state: State,
+    /// What only words have said since the last answer: a second request that is told the same bears it out.
+    testimony: Option<Testimony>,
     /// Trials so far: numbers them.
     trials: u64,
 }
@@ -47,6 +49,8 @@ struct Rest {
     until: Instant,
     /// What a failed trial doubles.
     length: Duration,
+    /// Nothing but words began it.
+    by_words: bool,
 }
 
 /// Leave to make one attempt. It goes back to the machine that gave it.
@@ -153,6 +157,7 @@ impl Health {
 
     /// An answer has begun. An attempt that is older than the cooldown says nothing about it.
     pub fn answered(&mut self, pass: &Pass) -> Option<Change> {
+        self.testimony = None;
         match &mut self.state {
             State::Closed { failed, .. } => {
                 *failed = 0;
@@ -179,6 +184,9 @@ impl Health {
 
     /// The attempt has failed, for which this machine answers.
     pub fn failed(&mut self, pass: &Pass, setback: &Setback, cooldown: &Cooldown, now: Instant) -> Option<Change> {
+        if let (Some(testimony), Some(own)) = (setback.testimony, setback.own_duration(cooldown)) {
+            return self.told(pass, setback.class, testimony, own, now);
+        }
         let at_once = setback.opens_at_once(cooldown);
         let base = cooldown.base.min(cooldown.max);
         let (length, again) = match &mut self.state {
@@ -206,6 +214,34 @@ impl Health {
             }
         };
         self.open(setback.class, length, again, now)
+    }
+
+    /// The attempt has failed by what only words say, which would keep it out for `own` if anything else said so: as long as
+    /// no answer comes, it takes two requests that differ and are told the same. Then it is out for a minute at most, and
+    /// for twice as long each time a trial is told it again.
+    fn told(&mut self, pass: &Pass, class: Class, testimony: Testimony, own: Duration, now: Instant) -> Option<Change> {
+        let before = self.testimony.replace(testimony);
+        let (length, again) = match &self.state {
+            State::Closed { .. } if before.is_some_and(|before| before.bears_out(testimony)) => {
+                (own.min(WORDED_MAX), false)
+            }
+            State::HalfOpen { rest, trial } if pass.trial == Some(*trial) => {
+                let is_repeated = rest.by_words && rest.class == class;
+                let first = rest.length.min(WORDED_MAX);
+                let length = if is_repeated {
+                    rest.length.saturating_mul(2)
+                } else {
+                    first
+                };
+                (length.min(own), true)
+            }
+            State::Closed { .. } | State::Open(_) | State::HalfOpen { .. } => return None,
+        };
+        let change = self.open(class, length, again, now);
+        if let State::Open(rest) = &mut self.state {
+            rest.by_words = true;
+        }
+        change
     }
 
     /// The upstream's account is empty, says its provider: it stays out for `length` from now, whatever else keeps it out.
@@ -252,6 +288,7 @@ impl Health {
             since: now,
             until: now + length,
             length,
+            by_words: false,
         });
         Some(Change::Opened { class, length, again })
     }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::classify::Class;
+use crate::classify::{Basis, Class, Testimony};
 use crate::config::Cooldown;
 
 pub use crate::classify::Scope;
+
+/// What only words say keeps nobody out for longer, the first time.
+pub(super) const WORDED_MAX: Duration = Duration::from_secs(60);
 
 /// A failure that counts against somebody.
 #[derive(Debug, Clone, Copy)]
@@ -13,17 +16,34 @@ pub struct Setback {
     pub scope: Scope,
     pub class: Class,
     retry_after: Option<Duration>,
+    /// Only words say so: whose, and to whom.
+    pub(super) testimony: Option<Testimony>,
 }
 
 impl Setback {
-    /// `None` where nobody is to blame: what the client did wrong never counts.
-    pub fn of(class: Class, retry_after: Option<Duration>) -> Option<Self> {
+    /// `None` where nobody is to blame: what the client did wrong never counts, nor does what it may have had the upstream
+    /// say.
+    pub fn of(class: Class, basis: Basis, retry_after: Option<Duration>) -> Option<Self> {
+        let testimony = match basis {
+            Basis::Status | Basis::Code => None,
+            Basis::Wording(testimony) => Some(testimony),
+            Basis::Echo => return None,
+        };
         Some(Self {
             scope: class.cools()?,
             class,
             // A time that has passed is no wish to be left alone.
             retry_after: retry_after.filter(|wait| !wait.is_zero()),
+            testimony,
         })
+    }
+
+    /// The same, borne out by something else than words.
+    pub(super) fn borne_out(self) -> Self {
+        Self {
+            testimony: None,
+            ..self
+        }
     }
 
     /// Whether the account is what is wrong, and not the upstream.
@@ -34,16 +54,20 @@ impl Setback {
         )
     }
 
-    /// For how long it opens at once: the class's own duration, or the upstream's wish if that is longer. `None`: it is
-    /// counted.
-    pub(super) fn opens_at_once(&self, cooldown: &Cooldown) -> Option<Duration> {
-        let own = match self.class {
+    /// The class's own duration; `None` for those that are counted.
+    pub(super) fn own_duration(&self, cooldown: &Cooldown) -> Option<Duration> {
+        match self.class {
             Class::OutOfCredits => Some(cooldown.out_of_credits),
             Class::Auth => Some(cooldown.auth),
             Class::ModelNotFound => Some(cooldown.model_not_found),
             _ => None,
-        };
-        own.max(self.retry_after)
+        }
+    }
+
+    /// For how long it opens at once: the class's own duration, or the upstream's wish if that is longer. `None`: it is
+    /// counted.
+    pub(super) fn opens_at_once(&self, cooldown: &Cooldown) -> Option<Duration> {
+        self.own_duration(cooldown).max(self.retry_after)
     }
 
     /// Whether the answer had begun: counted apart, because every answer begins before it can break off.

@@ -60,7 +60,7 @@ fn misses_are_told() {
 #[test]
 fn an_answer_is_judged_and_classified_as_in_production() {
     let quota = r#"{"error":{"code":"insufficient_quota"}}"#;
-    let credit = json!({ "class": "out_of_credits", "action": "fallback", "rule": "balance-code" });
+    let credit = json!({ "class": "out_of_credits", "action": "fallback", "rule": "balance-code", "basis": "code" });
     assert_eq!(in_json(&["--status", "429"], quota), credit);
     let host = |url| in_json(&["--status", "429", "--upstream", url], quota)["class"].clone();
     assert_eq!(host("https://api.openai.com/v1"), "out_of_credits");
@@ -76,7 +76,7 @@ fn an_answer_is_judged_and_classified_as_in_production() {
     let overloaded = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":[]}}\n\nevent: error\n\
          data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
     assert_eq!(in_json(&stream, overloaded)["class"], "overloaded");
-    let none = json!({ "class": null, "action": "deliver", "rule": null });
+    let none = json!({ "class": null, "action": "deliver", "rule": null, "basis": null });
     assert_eq!(
         in_json(&stream, "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n"),
         none
@@ -90,11 +90,36 @@ fn an_answer_is_judged_and_classified_as_in_production() {
 }
 
 #[test]
+fn what_the_answer_repeats_of_the_request_is_not_the_upstreams_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let answer = directory.path().join("answer.json");
+    let error = |message: &str| json!({ "error": { "message": message } }).to_string();
+    let sentence = "Your credit balance is too low to access the API";
+    std::fs::write(&answer, error(&format!("Invalid value: '{sentence}'"))).unwrap();
+    let about = |request: &str| {
+        let answer = answer.to_str().unwrap();
+        let arguments = ["--status", "400", "--json", "--body", answer, "--request", "-"];
+        classify(&arguments, request).json()
+    };
+    let told = |class, action, rule, basis| json!({ "class": class, "action": action, "rule": rule, "basis": basis });
+    let asked = json!({ "model": "m", "prompt": sentence }).to_string();
+    assert_eq!(about(&asked), told("bad_request", "deliver", "status-4xx", "status"));
+    assert_eq!(
+        about(r#"{"model":"m"}"#),
+        told("out_of_credits", "fallback", "balance-wording", "wording")
+    );
+    // Cases carry their requests.
+    let case = |request: &str, class: &str| json!({ "id": class, "status": 400, "body": error(&format!("no: {sentence}")), "request": request, "class": class });
+    let cases = json!([case(&asked, "bad_request"), case("{}", "out_of_credits")]).to_string();
+    assert_eq!(classify(&["--cases", "-"], &cases).stdout, "2/2\n");
+}
+
+#[test]
 fn people_read_text() {
     let told = classify(&["--status", "429", "--header", "retry-after: 20"], "").stdout;
     assert_eq!(
         told,
-        "class   rate_limited\naction  retry\nrule    status-429\nwait    20 s, as the answer asks\n"
+        "class   rate_limited\naction  retry\nrule    status-429\nbasis   status\nwait    20 s, as the answer asks\n"
     );
     let told = classify(&["--status", "204"], "").stdout;
     assert_eq!(told, "class   none (not a failure)\naction  deliver\n");

@@ -1,8 +1,10 @@
 //! A recorded answer, judged and classified the way a live one is.
 
+use std::time::{Duration, SystemTime};
+
 use http::HeaderMap;
 
-use crate::classify::{self, Signals, Verdict};
+use crate::classify::{self, Request, Signals, Verdict, hint};
 use crate::protocol::StreamKind;
 use crate::protocol::judge::{Judge, Judgement};
 
@@ -17,12 +19,14 @@ pub(super) struct Answer {
     pub(super) provider: Option<String>,
     /// Of the request; `None`: the body tells.
     pub(super) path: Option<String>,
+    /// The body of the request that it is about.
+    pub(super) request: Vec<u8>,
 }
 
 pub(super) struct Failure {
     pub(super) verdict: Verdict,
-    /// What the answer says, decoded.
-    pub(super) payload: Vec<u8>,
+    /// What the answer asks to wait.
+    pub(super) wait: Option<Duration>,
 }
 
 impl Answer {
@@ -37,14 +41,22 @@ impl Answer {
             Judgement::Undecided => judge.end(),
             decided => decided,
         };
-        (judgement == Judgement::Failed).then(|| Failure {
-            verdict: classify::classify(&Signals {
+        (judgement == Judgement::Failed).then(|| {
+            let signals = Signals {
                 status: self.status,
                 headers: &self.headers,
                 body: judge.error_payload(),
                 provider: self.provider.as_deref(),
-            }),
-            payload: judge.error_payload().to_vec(),
+                request: Some(&Request {
+                    body: &self.request,
+                    texts: &[],
+                }),
+            };
+            let verdict = classify::classify(&signals);
+            Failure {
+                wait: hint::retry_after(&signals, verdict.basis, SystemTime::now()),
+                verdict,
+            }
         })
     }
 }

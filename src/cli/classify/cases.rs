@@ -25,6 +25,8 @@ struct Written {
     #[serde(default)]
     body: String,
     path: Option<String>,
+    #[serde(default)]
+    request: String,
     class: Option<String>,
 }
 
@@ -60,6 +62,7 @@ pub(super) fn parse(text: &[u8]) -> anyhow::Result<Vec<Case>> {
                 body: written.body.into_bytes(),
                 provider: written.provider,
                 path: written.path,
+                request: written.request.into_bytes(),
             },
         })
     });

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::supposition::{Clock, Fate};
-use crate::classify::{self, Class, Signals};
+use crate::classify::hint::WAIT_MAX;
+use crate::classify::{self, Basis, Class, Signals};
 use crate::routing::{Cause, Entry, Outcome, Step};
 
 pub(super) struct Seen {
@@ -80,7 +81,8 @@ fn outcome(class: Class, status: Option<u16>, retry_after: Option<Duration>) -> 
     Outcome {
         class,
         status,
-        retry_after,
+        basis: Basis::Status,
+        retry_after: retry_after.map(|wait| wait.min(WAIT_MAX)),
         cause: Cause::Target,
     }
 }
@@ -92,6 +94,7 @@ fn of_status(status: u16, step: &Step) -> (Class, Option<&'static str>) {
         headers: &HeaderMap::new(),
         body: &[],
         provider: step.target.upstream.provider.as_deref(),
+        request: None,
     });
     (verdict.class, Some(verdict.rule))
 }

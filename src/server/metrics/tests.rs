@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::classify::Class;
+use crate::classify::{Basis, Class};
 use crate::config::{self, Config, KeyPolicy, LoadOptions};
 use crate::protocol::Protocol;
 use crate::routing::plan;
 use crate::telemetry::access::Outcome;
 use crate::telemetry::metrics::{Request, Served};
+use crate::upstream::setback::Setback;
 
 fn config(routes: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -65,7 +66,9 @@ fn cool(snapshot: &Snapshot, route: &str, class: Class) {
     let plan = plan(route, &route.name, Protocol::OpenAi, now, |_| 0);
     let step = &plan.steps[0];
     let admission = step.admit(false, now).unwrap();
-    admission.failed(class, None, &step.target.cooldown, now).unwrap();
+    admission
+        .failed(Setback::of(class, Basis::Status, None), &step.target.cooldown, now)
+        .unwrap();
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The clock stands still unless a test moves it.
 
 use super::*;
+use crate::classify::Basis;
 
 mod account;
 mod property;
+mod words;
 
 const MS: Duration = Duration::from_millis(1);
 const COOLDOWN: Cooldown = Cooldown {
@@ -25,7 +27,7 @@ fn secs(n: u64) -> Duration {
 }
 
 fn setback(class: Class, retry_after: Option<Duration>) -> Setback {
-    Setback::of(class, retry_after).expect("somebody is to blame")
+    Setback::of(class, Basis::Status, retry_after).expect("somebody is to blame")
 }
 
 /// A machine and the time that it is.

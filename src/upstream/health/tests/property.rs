@@ -193,7 +193,7 @@ proptest! {
                 }
                 Event::Failed(choice, class, hint) => if let Some(pass) = take(choice) {
                     let hint = hint.map(Duration::from_millis);
-                    match Setback::of(class, hint) {
+                    match Setback::of(class, Basis::Status, hint) {
                         Some(setback) => {
                             health.failed(&pass, &setback, &COOLDOWN, now);
                             onlooker.failed(pass.is_trial() && pass.trial == awaited, &setback, now);
