@@ -344,6 +344,10 @@ pub struct Server {
     pub client_timeout: Duration,
     /// Bounds how long a client may take nothing of its answer.
     pub send_timeout: Duration,
+    /// How long a client's connection may be open without a request.
+    pub idle: Duration,
+    /// The most client connections; `None` is `auto`: by the limit on open files.
+    pub connections: Option<usize>,
     pub drain: Duration,
     pub passthrough: Option<Passthrough>,
     pub attempt_header: bool,

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 
 pub mod account;
+pub mod chunked;
 pub mod decode;
 pub mod endpoint;
 pub mod errors;
@@ -12,6 +13,7 @@ pub mod models;
 pub mod path;
 pub mod percent;
 pub mod reported_error;
+pub mod request_header;
 pub mod resume;
 pub mod sse;
 pub mod tail;

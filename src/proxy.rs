@@ -21,6 +21,7 @@ mod resuming;
 mod snapshot;
 mod verdict;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::transport::JudgingConnector;
 use http10::Http10;
 
-pub use context::{InFlight, RequestContext};
+pub use context::{Arrival, InFlight, RequestContext};
 pub use pulse::Pulse;
 pub(crate) use record::cooldown as log_cooldown;
 pub use snapshot::Snapshot;
@@ -65,6 +66,13 @@ impl ProxyHttp for Gateway {
 
     fn new_ctx(&self) -> Self::CTX {
         RequestContext::new(self.snapshot.load_full(), self.in_flight.enter())
+    }
+
+    /// What the server saw of the request before Pingora read it.
+    fn on_connection_reuse(&self, _session: &mut Session, ctx: &mut Self::CTX, seen: Box<dyn Any + Send + Sync>) {
+        if let Ok(arrival) = seen.downcast::<Arrival>() {
+            ctx.arrived(&arrival);
+        }
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {

@@ -4,6 +4,7 @@ mod activation;
 mod admin;
 mod balance;
 mod certificates;
+mod clients;
 mod desk;
 mod handover;
 mod launch;
@@ -38,13 +39,14 @@ use thiserror::Error;
 use crate::config::{self, Config, ListenAddress, LogFormat};
 use crate::proxy::{Gateway, InFlight, Snapshot};
 use crate::telemetry::{Format, LogSettings};
-use crate::transport::JudgingConnector;
 use crate::transport::origin::OriginError;
+use crate::transport::{JudgingConnector, descriptors};
 use admin::AdminListener;
 use certificates::{CertificateError, Certificates};
+use clients::Clients;
 use desk::Desk;
 use listeners::{Listeners, OpenSockets};
-use parting::{OnBoundSockets, Parting};
+use parting::{Companion, OnBoundSockets, Parting};
 use phase::Phase;
 use readiness::Readiness;
 use reload::{Drain, Live, Reloader, Reread};
@@ -108,6 +110,7 @@ pub fn run(
     launch: Launch,
     on_ready: impl FnOnce(&[Bound]) + Send + 'static,
 ) -> Result<(), ServeError> {
+    descriptors::raise_limit();
     let loaded_at = SystemTime::now();
     let snapshot = Snapshot::compile(&config, reload::unix_seconds(loaded_at), None)?;
     let live = Live {
@@ -148,11 +151,20 @@ pub fn run(
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));
-    let veins = add_gateway(&mut server, &live, &listeners, &connector, &in_flight, &parting);
+    let clients = Arc::new(Clients::new(&live.snapshot));
+    let gateway = Gateway::new(Arc::clone(&live.snapshot), connector.clone(), in_flight.clone());
+    let veins = add_gateway(&mut server, &gateway, &live, &listeners, &connector, &clients, &parting);
     server.add_service(balance::service(Arc::clone(&live.snapshot), connector));
     if let Some(admin) = admin {
         let bound = listeners.bound().iter().map(ToString::to_string).collect();
-        let desk = Desk::new(&live.snapshot, &reloads, in_flight, phase.clone(), bound);
+        let desk = Desk::new(
+            &live.snapshot,
+            &reloads,
+            in_flight,
+            clients.registry(),
+            phase.clone(),
+            bound,
+        );
         server.add_service(admin.service(desk, beside));
     }
 
@@ -178,44 +190,52 @@ pub fn run(
     Ok(())
 }
 
-/// Whether a listener takes HTTP/2 without TLS is a setting of the service in Pingora, so each kind has its own.
+/// Whether a listener takes HTTP/2 without TLS is not told with its connections, so each kind has a service of its own.
 ///
 /// Returns how the watchdog reaches each.
 fn add_gateway(
     server: &mut Server,
+    gateway: &Gateway,
     live: &Live,
     listeners: &Listeners,
     connector: &JudgingConnector,
-    in_flight: &InFlight,
+    clients: &Arc<Clients>,
     parting: &Parting,
 ) -> Vec<Vein> {
     let mut veins = Vec::new();
+    let mut companions: Vec<Companion> = vec![Box::pin(Arc::clone(clients).watch_idle(parting.clone()))];
     let conf = Arc::clone(&server.configuration);
+    let tls = Arc::new(listeners.tls(&live.certificates));
     for h2c in [false, true] {
         let mut of_kind = listeners.iter().filter(|one| one.listener.h2c == h2c).peekable();
         if of_kind.peek().is_none() {
             continue;
         }
-        let gateway = Gateway::new(Arc::clone(&live.snapshot), connector.clone(), in_flight.clone());
         let mut options = HttpServerOptions::default();
-        options.h2c = h2c;
         // Intake refuses it, with an id and a line in the log, where Pingora would do so with neither.
         options.allow_connect_method_proxying = true;
-        let mut service = ProxyServiceBuilder::new(&conf, gateway)
+        // Every connection goes to `Clients` first, which speaks HTTP on it with Pingora's help.
+        options.force_custom = true;
+        let mut service = ProxyServiceBuilder::new(&conf, gateway.clone())
             .name(if h2c { "gateway-h2c" } else { "gateway" })
-            .custom(connector.clone(), Arc::new(|_, _, _| Box::pin(async { None })))
+            .custom(connector.clone(), Arc::new(clients.handler(&tls, h2c)))
             .server_options(options)
             .build();
         for one in of_kind {
-            one.add_to(&mut service, &live.certificates);
+            one.add_to(&mut service);
         }
-        let heart = watchdog::wanted().map(|_| {
+        if watchdog::wanted().is_some() {
             let (heart, vein) = Heart::new(&conf, &live.snapshot);
             veins.push(vein);
-            heart
-        });
-        let sockets = listeners.sockets();
-        server.add_service(OnBoundSockets::new(service, sockets, parting.clone(), heart));
+            companions.push(Box::pin(heart.run()));
+        }
+        let companions = std::mem::take(&mut companions);
+        server.add_service(OnBoundSockets::new(
+            service,
+            listeners.sockets(),
+            parting.clone(),
+            companions,
+        ));
     }
     veins
 }

@@ -13,6 +13,7 @@ pub mod assignment;
 pub mod clock;
 mod connections;
 pub mod connector;
+pub mod descriptors;
 mod dial;
 pub mod endpoint;
 pub mod failure;

@@ -297,7 +297,10 @@ section! {
     SERVER = "server", "The process." => {
         "attempt_header" = Flag, Written("true"), "Answers say who served them and what was tried (`x-gateway-attempts`).";
         "client_timeout" = Duration, Written("60s"), "Bounds receiving the whole request.";
+        "connections" = OneOf(&[Word(server::connection_words), Number { least: 1, most: server::CONNECTIONS_MAX }]), Written("auto"),
+            "The most client connections at once; `auto` is half of what the limit on open files leaves for sockets, at most 32768.";
         "drain" = Duration, Written("10m"), "Bounds how long running responses may take after a stop signal.";
+        "idle" = Duration, Written("75s"), "Bounds how long a client's connection may be open without a request.";
         "max_body" = Size, Written("32MiB"), "Of a request; larger ones get a 413.";
         "max_held" = Size, Written("1MiB"), "Bounds what is remembered of one stream that may be resumed: a longer one is not.";
         "passthrough" = OneOf(&[Text, Shape::Section(&PASSTHROUGH)]), NONE,

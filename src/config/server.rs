@@ -12,6 +12,7 @@ use super::{keys, passthrough, quantity};
 
 const BODY_BYTES_MAX: u64 = 1 << 30;
 pub(super) const THREADS_MAX: u32 = 1_024;
+pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 
 const LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::Off),
@@ -32,6 +33,10 @@ pub(super) fn thread_words() -> Vec<&'static str> {
     vec!["auto"]
 }
 
+pub(super) fn connection_words() -> Vec<&'static str> {
+    vec!["auto"]
+}
+
 pub(super) fn level_words() -> Vec<&'static str> {
     words(&LEVELS)
 }
@@ -49,6 +54,8 @@ impl Default for Server {
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(300),
+            idle: Duration::from_secs(75),
+            connections: None,
             drain: Duration::from_secs(600),
             passthrough: None,
             attempt_header: true,
@@ -93,6 +100,17 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
     if let Some(node) = fields.get("send_timeout") {
         let time = reader.value(node, "`send_timeout`", quantity::duration);
         server.send_timeout = time.unwrap_or(server.send_timeout);
+    }
+    if let Some(node) = fields.get("idle") {
+        server.idle = reader.value(node, "`idle`", quantity::duration).unwrap_or(server.idle);
+    }
+    if let Some(node) = fields.get("connections") {
+        server.connections = reader
+            .value(node, "`connections`", |text| match text {
+                "auto" => Ok(None),
+                text => quantity::integer(text, &(1..=CONNECTIONS_MAX)).map(|most| Some(most as usize)),
+            })
+            .flatten();
     }
     if let Some(node) = fields.get("drain") {
         server.drain = reader

@@ -14,6 +14,7 @@ use super::chain::Chain;
 use super::relay::Relay;
 use super::resuming::Resuming;
 use super::snapshot::Snapshot;
+use crate::protocol::request_header::HeaderFault;
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Ledger, Route, Step};
 use crate::telemetry::metrics::{RouteMeter, Served};
@@ -33,6 +34,7 @@ pub struct RequestContext {
     pub protocol: Protocol,
     pub kind: StreamKind,
     pub stage: Stage,
+    pub header_fault: Option<HeaderFault>,
     /// Set at intake, for the log.
     pub asked: Asked,
     pub ledger: Ledger,
@@ -104,6 +106,14 @@ impl Serving {
     }
 }
 
+/// What was seen of a request before Pingora read it.
+pub struct Arrival {
+    /// When its first byte came.
+    pub began: Instant,
+    /// Its header is refused, and what Pingora has read is not it.
+    pub fault: Option<HeaderFault>,
+}
+
 /// What the client asked for.
 #[derive(Default)]
 pub struct Asked {
@@ -171,6 +181,12 @@ impl RequestContext {
         Some((serving, error))
     }
 
+    pub(super) fn arrived(&mut self, arrival: &Arrival) {
+        self.received = arrival.began;
+        self.read_at = arrival.began;
+        self.header_fault = arrival.fault;
+    }
+
     pub fn new(snapshot: Arc<Snapshot>, guard: InFlightGuard) -> Self {
         let now = Instant::now();
         Self {
@@ -182,6 +198,7 @@ impl RequestContext {
             protocol: Protocol::OpenAi,
             kind: StreamKind::Other,
             stage: Stage::Intake,
+            header_fault: None,
             asked: Asked::default(),
             ledger: Ledger::default(),
             committed: None,

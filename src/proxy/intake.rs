@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::TRANSFER_ENCODING;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
 use pingora_core::{Error, ErrorSource, Result};
 use pingora_proxy::Session;
@@ -19,19 +19,22 @@ use crate::body::Replay;
 use crate::protocol::account::{Guard, guard_of};
 use crate::protocol::endpoint::{endpoint, names_model};
 use crate::protocol::path::{self, PathFault};
+use crate::protocol::request_header::{HEADER_MAX_BYTES, HeaderFault, is_length};
 use crate::protocol::{Protocol, StreamKind, models, percent};
 use crate::routing::{Route, pinned_plan, plan};
-
-/// The header section; nginx takes as much by default.
-const HEADERS_MAX_BYTES: usize = 32 * 1024;
 
 /// Answers the request (`Ok(true)`) or leaves it planned in the context (`Ok(false)`).
 pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
     session.set_read_timeout(Some(ctx.snapshot.client_timeout));
-    session.set_write_timeout(Some(ctx.snapshot.send_timeout));
-    // A client's next request may come before Pingora is quite done with this one; it is not a fault.
-    session.set_pipelining_enabled(true);
-    let path = match normal_path(session, ctx.snapshot.table.passthrough.is_some()) {
+    if session.is_http2() {
+        // Of a stream. On the connection itself, and so for HTTP/1, the server has a clock.
+        session.set_write_timeout(Some(ctx.snapshot.send_timeout));
+    }
+    let path = match refuse_header(session, ctx) {
+        Some(refusal) => Err(refusal),
+        None => normal_path(session, ctx.snapshot.table.passthrough.is_some()),
+    };
+    let path = match path {
         Ok(path) => path,
         Err(refusal) => {
             ctx.protocol = Protocol::of_path(session.req_header().uri.path());
@@ -43,16 +46,13 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
     if session.req_header().method == Method::POST {
         ctx.kind = StreamKind::of_path(endpoint);
     }
-    let planned = match refuse_framing(session) {
-        Some(refusal) => Err(refusal.into()),
-        None => match intent(session, &path) {
-            Intent::ListModels => return list_models(session, ctx).await,
-            Intent::ShowModel(id) => return show_model(session, ctx, &id).await,
-            Intent::Route => route(session, ctx, endpoint).await,
-            Intent::PassThrough => pass_through(session, ctx, Replay::default()),
-            Intent::Hold => hold(session, ctx, endpoint).await,
-            Intent::Relay => relay(session, ctx),
-        },
+    let planned = match intent(session, &path) {
+        Intent::ListModels => return list_models(session, ctx).await,
+        Intent::ShowModel(id) => return show_model(session, ctx, &id).await,
+        Intent::Route => route(session, ctx, endpoint).await,
+        Intent::PassThrough => pass_through(session, ctx, Replay::default()),
+        Intent::Hold => hold(session, ctx, endpoint).await,
+        Intent::Relay => relay(session, ctx),
     };
     match planned {
         Ok(stage) => {
@@ -76,33 +76,29 @@ impl From<Refusal> for Stop {
     }
 }
 
-/// Framing that other servers may read differently is refused before anything is read by it.
-fn refuse_framing(session: &Session) -> Option<Refusal> {
-    let request = session.req_header();
-    let header_bytes: usize = request
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if header_bytes + request.uri.path().len() > HEADERS_MAX_BYTES {
-        return Some(Refusal::HeadersTooLarge {
-            max_bytes: HEADERS_MAX_BYTES,
-        });
-    }
-    // Pingora drops `content-length` beside `transfer-encoding`; the raw header still has it (RFC 9112 §6.1: an attack).
-    let raw_has_length = || {
-        session.as_http1().is_some_and(|h1| {
-            let raw = h1.get_headers_raw_bytes();
-            raw.split(|&byte| byte == b'\n').any(|line| {
-                line.get(..15)
-                    .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
-                    || line
-                        .get(..15)
-                        .is_some_and(|name| name.eq_ignore_ascii_case(b"content-length "))
-            })
-        })
-    };
-    (request.headers.contains_key(TRANSFER_ENCODING) && raw_has_length()).then_some(Refusal::AmbiguousFraming)
+/// What the server has found wrong with the header. That of an HTTP/2 request is looked at here: there its own checks end with
+/// what HTTP/2 itself asks for.
+fn refuse_header(session: &Session, ctx: &RequestContext) -> Option<Refusal> {
+    let fault = ctx.header_fault.or_else(|| {
+        let request = session.as_http2()?.req_header();
+        let target_bytes = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        let fields = request.headers.iter();
+        let fields_bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let mut lengths = request.headers.get_all(CONTENT_LENGTH).iter();
+        if target_bytes > HEADER_MAX_BYTES {
+            Some(HeaderFault::TargetTooLong)
+        } else if target_bytes + fields_bytes > HEADER_MAX_BYTES {
+            Some(HeaderFault::TooLarge)
+        } else if lengths.next().is_some_and(|length| !is_length(length.as_bytes())) || lengths.next().is_some() {
+            Some(HeaderFault::ContentLength)
+        } else {
+            None
+        }
+    });
+    Some(match fault? {
+        HeaderFault::Connect => Refusal::MethodNotAllowed,
+        fault => Refusal::Header(fault),
+    })
 }
 
 /// The request's path in its normal form, which everything sees from here on.

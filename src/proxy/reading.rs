@@ -1,5 +1,6 @@
 //! Reading a request's body: to its end, and for what routing needs to know.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use super::intake::Stop;
 use super::intent::is_multipart;
 use super::reply::Refusal;
 use crate::body::{Collector, Encoding, Facts, Replay, ScanError, boundary, scan, scan_form};
+use crate::protocol::chunked::MalformedChunk;
 use crate::protocol::endpoint::names_model;
 use crate::transport::clock::before;
 
@@ -61,6 +63,9 @@ async fn collect(session: &mut Session, ctx: &RequestContext) -> Result<Bytes, S
 
 /// A malformed body is answered; a connection that has closed can't be.
 fn broken(error: Box<Error>) -> Stop {
+    if let Some(fault) = malformed_chunk(&error) {
+        return Refusal::from(fault).into();
+    }
     match error.etype() {
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error => {
             Stop::ClientGone(error.into_down())
@@ -68,8 +73,14 @@ fn broken(error: Box<Error>) -> Stop {
         ErrorType::ReadTimedout => Refusal::TooSlow { limit: Duration::ZERO }.into(),
         // A body that ends early: the client has closed.
         ErrorType::Custom("PrematureBodyEnd") => Stop::ClientGone(error.into_down()),
-        _ => Refusal::MalformedBody.into(),
+        _ => Refusal::from(MalformedChunk).into(),
     }
+}
+
+/// The fault that the client's stream has found in the body's framing.
+pub(super) fn malformed_chunk(error: &Error) -> Option<MalformedChunk> {
+    let found = error.root_cause().downcast_ref::<io::Error>()?;
+    found.get_ref()?.downcast_ref().copied()
 }
 
 /// What a body says, by its media type. Where no model is to be expected, JSON that is no object, or nothing, will do.

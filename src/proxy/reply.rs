@@ -17,8 +17,10 @@ use super::headers::{self, Origin};
 use crate::body::{Encoding, EncodingError, FormError, ScanError, TooLarge};
 use crate::protocol::Protocol;
 use crate::protocol::account::Guard;
+use crate::protocol::chunked::MalformedChunk;
 use crate::protocol::errors::GatewayError;
 use crate::protocol::path::PathFault;
+use crate::protocol::request_header::HeaderFault;
 use crate::routing::unroutable::{administered, no_passthrough, unknown_model, wrong_protocol};
 
 /// As `allow` lists them (RFC 9110 §10.2.1).
@@ -37,16 +39,14 @@ pub(super) enum Refusal {
     UnknownMethod,
     #[error(transparent)]
     Path(PathFault),
-    #[error("the request header is larger than {max_bytes} bytes, the most that is taken here")]
-    HeadersTooLarge { max_bytes: usize },
-    #[error("the request has both `content-length` and `transfer-encoding`; send one of them (RFC 9112, section 6.1)")]
-    AmbiguousFraming,
+    #[error(transparent)]
+    Header(HeaderFault),
     #[error(transparent)]
     TooLarge(TooLarge),
     #[error("the request did not arrive whole within {limit:?}")]
     TooSlow { limit: Duration },
-    #[error("the request body's chunked encoding is malformed")]
-    MalformedBody,
+    #[error(transparent)]
+    MalformedBody(#[from] MalformedChunk),
     #[error(transparent)]
     Encoding(#[from] EncodingError),
     #[error(transparent)]
@@ -89,14 +89,13 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
             Self::Administered { .. } => StatusCode::FORBIDDEN,
-            Self::HeadersTooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Header(fault) => StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST),
             Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
             Self::Path(_)
-            | Self::AmbiguousFraming
-            | Self::MalformedBody
+            | Self::MalformedBody(_)
             | Self::Encoding(EncodingError::Corrupt { .. })
             | Self::Body(_)
             | Self::Form(_)
@@ -111,8 +110,8 @@ impl Refusal {
             Self::MethodNotAllowed | Self::UnknownMethod => "method_not_allowed",
             Self::Path(_) => "invalid_path",
             Self::Administered { .. } => "account_administration",
-            Self::HeadersTooLarge { .. } => "headers_too_large",
-            Self::AmbiguousFraming | Self::MalformedBody => "malformed_request",
+            Self::Header(fault) => fault.code(),
+            Self::MalformedBody(_) => "malformed_request",
             Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => "request_too_large",
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => "unsupported_encoding",
             Self::TooSlow { .. } => "request_timeout",
@@ -128,10 +127,7 @@ impl Refusal {
     /// Where the next request would begin is not known.
     fn loses_framing(&self) -> bool {
         // CONNECT has framing of its own (RFC 9112 §6.3).
-        matches!(
-            self,
-            Self::AmbiguousFraming | Self::MalformedBody | Self::MethodNotAllowed
-        )
+        matches!(self, Self::Header(_) | Self::MalformedBody(_) | Self::MethodNotAllowed)
     }
 
     fn param(&self) -> Option<&'static str> {

@@ -26,6 +26,10 @@ pub struct Snapshot {
     pub client_timeout: Duration,
     /// How long a client may take nothing of its answer.
     pub send_timeout: Duration,
+    /// How long a client's connection may be open without a request.
+    pub idle: Duration,
+    /// The most client connections; `None`: by the limit on open files.
+    pub connections: Option<usize>,
     pub attempt_header: bool,
     /// Unix seconds at which the configuration was loaded: `created` in model lists.
     pub loaded_at: u64,
@@ -51,6 +55,8 @@ impl Snapshot {
             max_held_bytes: config.server.max_held_bytes,
             client_timeout: config.server.client_timeout,
             send_timeout: config.server.send_timeout,
+            idle: config.server.idle,
+            connections: config.server.connections,
             attempt_header: config.server.attempt_header,
             loaded_at,
             meters: Meters::compile(&table, previous.map(|previous| &previous.meters), Instant::now()),

@@ -82,7 +82,7 @@ impl<'a> AdminListener<'a> {
             }
             log::info!(address = one.bound().to_string().as_str(); "admin listener");
         }
-        OnBoundSockets::new(service, self.sockets.sockets(), parting, None)
+        OnBoundSockets::new(service, self.sockets.sockets(), parting, Vec::new())
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use super::clients::registry::Registry;
 use super::metrics::{LastReload, Metrics};
 use super::phase::Phase;
 use super::reload::{self, Reloads};
@@ -39,6 +40,7 @@ impl Desk {
         snapshot: &Arc<ArcSwap<Snapshot>>,
         reloads: &Reloads,
         in_flight: InFlight,
+        clients: Arc<Registry>,
         phase: Phase,
         listeners: Vec<String>,
     ) -> Self {
@@ -53,7 +55,7 @@ impl Desk {
             }
         };
         Self {
-            metrics: Metrics::new(Arc::clone(snapshot), in_flight.clone(), last_reload),
+            metrics: Metrics::new(Arc::clone(snapshot), in_flight.clone(), clients, last_reload),
             snapshot: Arc::clone(snapshot),
             reloads: reloads.clone(),
             in_flight,

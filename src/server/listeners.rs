@@ -10,16 +10,17 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions};
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::listening::Service as ListeningService;
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustls::server::ResolvesServerCert;
 
 use super::activation::{Inherited, InheritedSocket, Opener, Socket};
 use super::certificates::Certificates;
+use super::clients::tls::TlsListeners;
 use super::{Bound, ServeError};
 use crate::config::{ListenAddress, Listener};
+use crate::transport::origin::keepalive;
 
 /// The sockets that this process listens on, once more: for the process that takes over. Emptied when connections are to
 /// be refused.
@@ -138,6 +139,18 @@ impl Listeners {
         Arc::clone(&self.sockets)
     }
 
+    /// Where TLS is spoken.
+    pub(super) fn tls(&self, certificates: &Certificates) -> TlsListeners {
+        let mut tls = TlsListeners::default();
+        for one in &self.listeners {
+            let resolver = certificates.resolver(&String::from(&one.listener.address));
+            if let Some(resolver) = resolver {
+                tls.add(one.bound.clone(), resolver);
+            }
+        }
+        tls
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &BoundListener> {
         self.listeners.iter()
     }
@@ -210,22 +223,20 @@ impl BoundListener {
     }
 
     /// Tells a service that this socket is its own.
-    pub(super) fn add_to<A>(&self, service: &mut ListeningService<A>, certificates: &Certificates) {
-        let resolver = certificates.resolver(&String::from(&self.listener.address));
-        match (resolver, &self.bound) {
-            (Some(resolver), _) => service.add_tls_with_settings(&self.name, None, tls(resolver)),
-            (None, Bound::Tcp { .. }) => service.add_tcp(&self.name),
-            (None, Bound::Unix(_)) => service.add_uds(&self.name, None),
-        }
+    pub(super) fn add_to<A>(&self, service: &mut ListeningService<A>) {
+        let endpoint = match &self.bound {
+            Bound::Tcp { .. } => ListenerConfig::tcp(&self.name).tcp_socket_options(socket_options()),
+            Bound::Unix(_) => ListenerConfig::uds(&self.name),
+        };
+        // What reads has buffers of its own; this one would be kept by every idle connection.
+        service.add_listener(endpoint.l4_buffer(L4BufferSettings::default().read(0)));
     }
 }
 
-fn tls(resolver: Arc<dyn ResolvesServerCert>) -> TlsSettings {
-    // Where a resolver is set, the paths of files are not looked at.
-    let mut settings = TlsSettings::intermediate("", "").expect("it keeps the paths and looks at nothing");
-    settings.set_cert_resolver(resolver);
-    settings.enable_h2();
-    settings
+fn socket_options() -> TcpSocketOptions {
+    let mut options = TcpSocketOptions::default();
+    options.tcp_keepalive = Some(keepalive());
+    options
 }
 
 /// Pingora sets the mode of the file that a unix socket has. That of a socket which was there before is not ours to

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use super::clients::registry::Registry;
 use crate::proxy::{InFlight, Snapshot};
 use crate::telemetry;
 use crate::telemetry::metrics::{Exposition, names};
@@ -18,6 +19,7 @@ use crate::upstream::{Standing, balance};
 pub struct Metrics {
     snapshot: Arc<ArcSwap<Snapshot>>,
     in_flight: InFlight,
+    clients: Arc<Registry>,
     last_reload: Arc<dyn Fn() -> LastReload + Send + Sync>,
     /// Unix seconds.
     started_at: f64,
@@ -36,15 +38,17 @@ pub struct LastReload {
 }
 
 impl Metrics {
-    pub fn new(
+    pub(super) fn new(
         snapshot: Arc<ArcSwap<Snapshot>>,
         in_flight: InFlight,
+        clients: Arc<Registry>,
         last_reload: impl Fn() -> LastReload + Send + Sync + 'static,
     ) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             snapshot,
             in_flight,
+            clients,
             last_reload: Arc::new(last_reload),
             started_at: since_epoch.as_secs_f64(),
         }
@@ -64,6 +68,7 @@ impl Metrics {
 
     fn show_process(&self, snapshot: &Snapshot, last: LastReload, exposition: &Exposition) {
         exposition.set(&names::REQUESTS_IN_FLIGHT, &[], self.in_flight.running() as f64);
+        self.clients.show(exposition);
         exposition.set(&names::CONFIG_GENERATION, &[], last.generation as f64);
         exposition.set(&names::CONFIG_LOADED, &[], snapshot.loaded_at as f64);
         exposition.set(&names::RELOAD_TIME, &[], last.attempted_at as f64);

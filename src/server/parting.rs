@@ -1,9 +1,11 @@
 //! The end of a listening service, gently: no new connections, but a request that comes on one which is open is still
 //! answered (and told that the connection ends with it), until the connections on which nothing comes are closed.
 //!
-//! Pingora closes those at once, and a request that is on its way is lost. With a little patience that is rare; with
-//! [`KEEP_ALIVE`] it is no likelier than on any day, for so long an idle connection lasts anyway.
+//! Pingora closes those at once, and a request that is on its way is lost. With a little patience that is rare, and with
+//! [`KEEP_ALIVE`] hardly likelier than on any day, for an idle connection lasts not much longer anyway.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +13,7 @@ use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::sync::watch;
 
-use super::watchdog::Heart;
-
-/// Pingora closes a connection on which no request has come for that long.
+/// After an upgrade a process answers on its open connections for so long: clients have mostly left those that are idle by then.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,11 @@ impl Parting {
         self.advance(Stage::Left);
     }
 
+    /// Returns when idle connections are to close.
+    pub(super) async fn left(&self) {
+        self.reached(Stage::Left).await;
+    }
+
     fn advance(&self, stage: Stage) {
         self.0.send_if_modified(|current| {
             let later = stage > *current;
@@ -61,16 +66,19 @@ pub(super) struct OnBoundSockets<S> {
     service: S,
     sockets: ListenFds,
     parting: Parting,
-    heart: Option<Heart>,
+    companions: Vec<Companion>,
 }
 
+/// What runs beside a service, on its threads.
+pub(super) type Companion = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
 impl<S> OnBoundSockets<S> {
-    pub(super) fn new(service: S, sockets: ListenFds, parting: Parting, heart: Option<Heart>) -> Self {
+    pub(super) fn new(service: S, sockets: ListenFds, parting: Parting, companions: Vec<Companion>) -> Self {
         Self {
             service,
             sockets,
             parting,
-            heart,
+            companions,
         }
     }
 }
@@ -78,8 +86,8 @@ impl<S> OnBoundSockets<S> {
 #[async_trait]
 impl<S: Service> Service for OnBoundSockets<S> {
     async fn start_service(&mut self, _fds: Option<ListenFds>, _shutdown: ShutdownWatch, listeners_per_fd: usize) {
-        if let Some(heart) = self.heart.take() {
-            tokio::spawn(heart.run());
+        for companion in self.companions.drain(..) {
+            tokio::spawn(companion);
         }
         let (shutdown, watched) = watch::channel(false);
         let sockets = Some(self.sockets.clone());

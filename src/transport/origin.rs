@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::protocols::ALPN;
+use pingora_core::protocols::{ALPN, TcpKeepalive};
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls_pki_types::pem::PemObject;
@@ -74,6 +74,17 @@ pub struct OriginError {
     reason: String,
 }
 
+/// How a peer that has vanished is found out: after a minute of silence it is asked, and after four questions without an answer,
+/// within two minutes in all, its connection ends. What was sent and is not acknowledged ends it by the kernel's own clock.
+pub fn keepalive() -> TcpKeepalive {
+    TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(15),
+        count: 4,
+        user_timeout: Duration::ZERO,
+    }
+}
+
 /// What every peer of an origin has in common.
 #[derive(Debug)]
 pub(super) struct Scheme {
@@ -101,6 +112,7 @@ impl Scheme {
             (HttpVersions::Http1, _) | (HttpVersions::Auto, false) => ALPN::H1,
         };
         options.max_h2_streams = H2_STREAMS_MAX;
+        options.tcp_keepalive = Some(keepalive());
         options.idle_timeout = Some(IDLE_IN_POOL);
         options.verify_cert = !tls.skip_verification;
         options.verify_hostname = !tls.skip_verification;

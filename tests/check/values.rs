@@ -63,6 +63,10 @@ fn the_shortest_file_has_every_default() {
     assert_eq!(config.server.max_held_bytes, 1 << 20);
     assert_eq!(config.server.client_timeout, Duration::from_secs(60));
     assert_eq!(config.server.send_timeout, Duration::from_secs(300));
+    assert_eq!(
+        (config.server.idle, config.server.connections),
+        (Duration::from_secs(75), None)
+    );
     assert_eq!(config.server.drain, Duration::from_secs(600));
     assert!(config.server.threads.is_none() && config.server.passthrough.is_none() && config.server.attempt_header);
     assert!(config.server.watch);
@@ -201,7 +205,7 @@ policy:
   timeouts: { deadline: 1h }
   retry: { same_target: 0, max_wait: 10s }
   exhausted: first
-server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, send_timeout: 7s, drain: 1m, passthrough: { upstream: a, paths: [/v1/organization/usage/*, /api/v1/KEYS] }, attempt_header: false }
+server: { threads: 4, watch: false, max_body: 64KiB, max_held: 2KiB, client_timeout: 5s, send_timeout: 7s, idle: 8s, connections: 9, drain: 1m, passthrough: { upstream: a, paths: [/v1/organization/usage/*, /api/v1/KEYS] }, attempt_header: false }
 log: { level: debug, format: json }
 ";
     let check = Check::of(yaml)
@@ -241,6 +245,11 @@ log: { level: debug, format: json }
         ["/organization/usage/*", "/api/v1/keys"]
     );
     assert!(!server.attempt_header);
+    assert_eq!(
+        (server.send_timeout, server.idle),
+        (Duration::from_secs(7), Duration::from_secs(8))
+    );
+    assert_eq!(server.connections, Some(9));
     assert_eq!(
         (config.log.level, config.log.format),
         (log::LevelFilter::Debug, LogFormat::Json)

@@ -15,6 +15,7 @@ mod choices;
 mod client_leaves;
 mod clocks;
 mod commit;
+mod connections;
 mod cooldown;
 mod credentials;
 mod crowded_admin;

@@ -86,6 +86,8 @@ fn config(routes: Vec<Route>) -> Config {
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(300),
+            idle: Duration::from_secs(75),
+            connections: None,
             drain: Duration::from_secs(1),
             passthrough: None,
             attempt_header: true,

@@ -39,7 +39,12 @@ fn metrics(snapshot: Snapshot) -> Metrics {
         rejected: 2,
         attempted_at: 1_700_000_100,
     };
-    Metrics::new(Arc::new(ArcSwap::from_pointee(snapshot)), InFlight::default(), last)
+    Metrics::new(
+        Arc::new(ArcSwap::from_pointee(snapshot)),
+        InFlight::default(),
+        Arc::default(),
+        last,
+    )
 }
 
 /// What the series `name{labels}` says.

@@ -43,6 +43,12 @@ metrics! {
         "How often a stream that broke off was continued at another target, or could not be.";
     REQUESTS_IN_FLIGHT = "gauge" "switchback_requests_in_flight" []
         "Requests that run now.";
+    CLIENT_CONNECTIONS = "gauge" "switchback_client_connections" []
+        "Connections of clients that are open now.";
+    CLIENT_CONNECTIONS_CLOSED = "counter" "switchback_client_connections_closed_total" ["reason"]
+        "Idle connections of clients that the gateway closed: idle for too long, or to make room for others.";
+    CLIENT_CONNECTIONS_REFUSED = "counter" "switchback_client_connections_refused_total" []
+        "Connections of clients that there was no room for.";
     ATTEMPTS = "counter" "switchback_attempts_total" ["target", "upstream", "class", "action"]
         "Attempts that have ended, by what they came to and what was done about it.";
     CONNECTIONS = "counter" "switchback_attempt_connections_total" ["target", "upstream", "source"]

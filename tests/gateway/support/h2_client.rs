@@ -16,7 +16,7 @@ use super::soon;
 
 pub(crate) struct H2Client {
     send: SendRequest<Bytes>,
-    connection: JoinHandle<()>,
+    connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 /// TLS to the gateway, with what ALPN agreed on.
@@ -62,10 +62,15 @@ impl H2Client {
         let (send, connection) = soon("the h2 preface", h2::client::handshake(stream))
             .await
             .expect("h2 begins");
-        let connection = tokio::spawn(async move {
-            let _ = connection.await;
-        });
+        let connection = tokio::spawn(connection);
         Self { send, connection }
+    }
+
+    /// Waits until the connection has ended, cleanly or not.
+    pub(crate) async fn ended(&mut self) -> Result<(), h2::Error> {
+        soon("the connection to end", &mut self.connection)
+            .await
+            .expect("nothing panics in it")
     }
 
     /// A POST of a JSON body; the response as soon as its head is there.
