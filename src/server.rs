@@ -56,9 +56,6 @@ use watchdog::{Heart, Vein};
 
 pub use launch::{Launch, LaunchError};
 
-/// Idle connections to upstreams, over all of them.
-const POOLED_CONNECTIONS_MAX: usize = 1024;
-
 /// Why the server did not start.
 #[derive(Debug, Error)]
 pub enum ServeError {
@@ -247,7 +244,7 @@ fn server_conf(config: &Config) -> ServerConf {
         threads,
         // Pingora's own loop must not end before a request's budget does, whatever a reload makes of that.
         max_retries: config::ATTEMPTS_MAX as usize + 1,
-        upstream_keepalive_pool_size: POOLED_CONNECTIONS_MAX.div_ceil(threads),
+        upstream_keepalive_pool_size: descriptors::pooled_connections_max().div_ceil(threads),
         // Pingora sleeps through the whole of it; `Shutdown` ends the process within `drain`, which a reload may change.
         grace_period_seconds: Some(u64::from(u32::MAX)),
         graceful_shutdown_timeout_seconds: Some(0),

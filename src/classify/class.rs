@@ -28,6 +28,8 @@ pub enum Class {
     Protocol,
     /// The upstream has `max_inflight` requests already; no attempt is made.
     Saturated,
+    /// The gateway had no file descriptor left for a new connection; no attempt is made.
+    NoDescriptors,
     /// The client left; never counts against a target.
     ClientGone,
     /// The response broke off after commit.
@@ -79,7 +81,7 @@ enum Seen {
 }
 
 #[rustfmt::skip] // one readable table
-const TABLE: [Row; 17] = {
+const TABLE: [Row; 18] = {
     use Class::*;
     use Scope::{Target, Upstream};
     use Seen::*;
@@ -99,6 +101,7 @@ const TABLE: [Row; 17] = {
         Row { class: ServerError, name: "server_error", action: Retry, cools: Some(Target), seen: Answered(500) },
         Row { class: Protocol, name: "protocol", action: Fallback, cools: None, seen: Settled },
         Row { class: Saturated, name: "saturated", action: Fallback, cools: None, seen: Settled },
+        Row { class: NoDescriptors, name: "no_descriptors", action: Fallback, cools: None, seen: Settled },
         Row { class: ClientGone, name: "client_gone", action: Deliver, cools: None, seen: Settled },
         Row { class: Broken, name: "broken", action: Deliver, cools: Some(Target), seen: Settled },
     ]

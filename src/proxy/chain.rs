@@ -205,6 +205,7 @@ impl Chain {
 pub(super) fn class_of(failure: &Failure) -> Class {
     match failure {
         Failure::Connect(_) | Failure::ConnectClock(_) => Class::Connect,
+        Failure::NoDescriptors => Class::NoDescriptors,
         Failure::Reset { .. } => Class::Reset,
         Failure::Invalid(_) => Class::ServerError,
         Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,

@@ -95,7 +95,10 @@ async fn account(session: &mut Session, ctx: &mut RequestContext, left_out: &Lef
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let body = error.body(ctx.protocol, ctx.id.as_str());
     let mut header = reply::json_header(status)?;
-    if let Some(seconds) = left_out.retry_after_s() {
+    if ctx.ledger.is_short_of_descriptors() {
+        // They come back with each request that ends.
+        header.insert_header(RETRY_AFTER, 1)?;
+    } else if let Some(seconds) = left_out.retry_after_s() {
         header.insert_header(RETRY_AFTER, seconds)?;
         headers::discourage_long_wait(&mut header)?;
     }

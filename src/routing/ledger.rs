@@ -73,11 +73,24 @@ impl Ledger {
         u32::try_from(made.count()).unwrap_or(u32::MAX)
     }
 
+    /// Whether the last target was not asked because the gateway could open no connection.
+    pub fn is_short_of_descriptors(&self) -> bool {
+        self.entries
+            .last()
+            .is_some_and(|entry| entry.class == Some(Class::NoDescriptors))
+    }
+
     /// For people: `openai/gpt-4o: timeout (headers clock) after 30000 ms; …`.
     fn in_words(&self) -> String {
         let words = self.entries.iter().map(|entry| {
             if entry.class == Some(Class::Saturated) {
                 return format!("{}: saturated (`max_inflight`)", entry.target);
+            }
+            if entry.class == Some(Class::NoDescriptors) {
+                return format!(
+                    "{}: not asked, for the gateway has reached its limit on open files",
+                    entry.target
+                );
             }
             let class = entry.class.map_or("served", Class::name);
             let clock = entry.clock.map(|clock| format!(" ({clock} clock)")).unwrap_or_default();
@@ -86,15 +99,17 @@ impl Ledger {
         words.collect::<Vec<_>>().join("; ")
     }
 
-    /// The gateway's own answer where no upstream gave one: 504 if the last attempt ended by a clock, 503 if all upstreams
-    /// were full, else 502, and for each attempt the target, the class and the time.
+    /// The gateway's own answer where no upstream gave one: 503 if there was no descriptor for a connection, 504 if the last
+    /// attempt ended by a clock, 503 if all upstreams were full, else 502, and for each attempt the target, the class and the time.
     pub fn account(&self, left_out: &LeftOut) -> GatewayError {
         let timed_out = self
             .entries
             .last()
             .is_some_and(|entry| entry.clock.is_some() || entry.class == Some(Class::Timeout));
         let full = !self.entries.is_empty() && self.entries.iter().all(|entry| entry.class == Some(Class::Saturated));
-        let (status, code) = if timed_out {
+        let (status, code) = if self.is_short_of_descriptors() {
+            (503, "too_many_open_files")
+        } else if timed_out {
             (504, "upstream_timeout")
         } else if full {
             (503, "upstream_saturated")

@@ -12,6 +12,7 @@ use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::descriptors;
 use super::dial::dial;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -88,6 +89,9 @@ impl Connections {
     }
 
     async fn connected(&self, endpoint: &Endpoint, until: Instant) -> Result<Connection, Failure> {
+        if descriptors::are_short() {
+            return Err(Failure::NoDescriptors);
+        }
         let peers = match before(until, endpoint.peers()).await {
             Ok(Ok(peers)) => peers,
             Ok(Err(reason)) => return Err(Failure::Connect(reason)),

@@ -14,6 +14,8 @@ const RESERVE_MIN: u64 = 16;
 const RESERVE_MAX: u64 = 128;
 /// More connections than this cost more memory than a default should.
 const CONNECTIONS_MAX: u64 = 32_768;
+/// Idle connections to upstreams, over all of them.
+const POOLED_CONNECTIONS_MAX: u64 = 1024;
 
 /// Raises the limit as far as this user may. The usual limit is low for the sake of programs that use `select`.
 pub fn raise_limit() {
@@ -41,7 +43,20 @@ pub fn connections_by_default() -> usize {
     usize::try_from((for_sockets() / 2).min(CONNECTIONS_MAX)).unwrap_or(usize::MAX)
 }
 
+/// The most idle connections to upstreams. They are closed by age alone, and must leave room for those that are needed.
+pub fn pooled_connections_max() -> usize {
+    usize::try_from((for_sockets() / 4).min(POOLED_CONNECTIONS_MAX)).unwrap_or(usize::MAX)
+}
+
 /// Whether a descriptor that was just opened reaches into the reserve.
 pub fn is_short(number: i32) -> bool {
     u64::try_from(number).is_ok_and(|number| number >= for_sockets())
+}
+
+/// Whether the next descriptor would reach into the reserve.
+pub(super) fn are_short() -> bool {
+    match rustix::io::fcntl_dupfd_cloexec(io::stderr(), 0) {
+        Ok(next) => is_short(std::os::fd::AsRawFd::as_raw_fd(&next)),
+        Err(error) => matches!(error, rustix::io::Errno::MFILE | rustix::io::Errno::NFILE),
+    }
 }

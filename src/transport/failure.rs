@@ -9,6 +9,9 @@ use thiserror::Error as ThisError;
 pub enum Failure {
     #[error("could not connect: {0}")]
     Connect(String),
+    /// The limit on open files is reached, but for the reserve.
+    #[error("the gateway has no file descriptor left for a new connection")]
+    NoDescriptors,
     #[error("no connection within the connect clock: {0}")]
     ConnectClock(String),
     /// `reused`: on a connection from the pool, which may have died while it was idle.

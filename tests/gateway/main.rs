@@ -19,6 +19,7 @@ mod connections;
 mod cooldown;
 mod credentials;
 mod crowded_admin;
+mod descriptors;
 mod encodings;
 mod exhausted;
 mod failover;
