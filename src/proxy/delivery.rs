@@ -12,6 +12,7 @@ use super::chain::Kept;
 use super::context::{RequestContext, Stage};
 use super::headers::{self, Served};
 use super::intake::is_client_gone;
+use super::reading::malformed_chunk;
 use super::{reply, verdict};
 use crate::routing::LeftOut;
 
@@ -32,6 +33,10 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
             }
             session.shutdown().await;
             Ok(())
+        }
+        Stage::Relaying(_) if let Some(fault) = malformed_chunk(error) => {
+            // The client is there, and has sent what is no body.
+            reply::refuse(session, ctx, fault.into()).await
         }
         stage if is_client_gone(error) => {
             ctx.client_gone = true;
