@@ -45,7 +45,6 @@ mod reload;
 mod reload_files;
 mod reload_secrets;
 mod reported_errors;
-mod resolver;
 mod requests_own;
 mod resolver;
 mod resume;
