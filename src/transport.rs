@@ -24,6 +24,7 @@ pub mod resolver;
 pub mod resume;
 mod sending;
 mod session;
+mod swallow;
 mod timings;
 mod trailers;
 mod turns;

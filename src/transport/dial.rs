@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::clock::before;
 use super::endpoint::Peers;
 use super::failure::Failure;
+use super::turns::Turns;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -32,7 +33,12 @@ where
     let mut untried = peers.in_order().peekable();
     let mut running = FuturesUnordered::new();
     let mut tried: Vec<(Arc<HttpPeer>, Option<String>)> = Vec::new();
+    let mut turns = Turns::default();
     loop {
+        turns
+            .next()
+            .await
+            .map_err(|turned| Failure::Connect(turned.to_string()))?;
         if let Some(peer) = untried.next() {
             let connecting = connect(Arc::clone(peer));
             running.push(async move { (peer, connecting.await) });

@@ -22,6 +22,7 @@ use super::clock::before;
 use super::connections::Connections;
 use super::failure::Failure;
 use super::resume::Continuity;
+use super::swallow::Swallow;
 use super::trailers::passable;
 use super::turns::Turns;
 use super::wire::Wire;
@@ -408,27 +409,6 @@ impl Session for JudgedSession {
     fn take_custom_message_writer(&mut self) -> Option<Box<dyn CustomMessageWrite>> {
         Some(Box::new(()))
     }
-}
-
-/// A body writer for a body that is already on its way.
-struct Swallow;
-
-#[async_trait]
-impl BodyWrite for Swallow {
-    async fn write_all_buf(&mut self, data: &mut Bytes) -> Result<()> {
-        data.clear();
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn cleanup(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn upgrade_body_writer(&mut self) {}
 }
 
 #[cfg(test)]

@@ -48,8 +48,8 @@ async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession 
         protocol: Protocol::OpenAi,
         request_id: HeaderValue::from_static("id"),
         resumable: None,
-        reported: OnceLock::new(),
         timings: Timings::default(),
+        reported: OnceLock::new(),
     };
     let mut request = RequestHeader::build("POST", b"/v1/x", None).unwrap();
     request.insert_header("host", "upstream").unwrap();
