@@ -97,7 +97,12 @@ impl Connections {
             Ok(Err(reason)) => return Err(Failure::Connect(reason)),
             Err(_) => return Err(Failure::ConnectClock("the name did not resolve in time".to_owned())),
         };
-        let (kind, peer) = dial(&peers, until, |peer| self.connect(peer)).await?;
+        let dialled = dial(&peers, until, |peer| self.connect(peer)).await;
+        // Others may have taken what was left meanwhile: then it is not the upstream that failed.
+        let (kind, peer) = dialled.map_err(|failure| match descriptors::are_short() {
+            true => Failure::NoDescriptors,
+            false => failure,
+        })?;
         Ok(Connection {
             kind,
             peer,
