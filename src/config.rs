@@ -103,6 +103,8 @@ pub struct Upstream {
     pub key_header: Option<HeaderName>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub remove_headers: Vec<HeaderName>,
+    /// Headers of clients that go there although they would stay here.
+    pub forward_headers: Vec<HeaderName>,
     pub query: Vec<(String, String)>,
     pub http: HttpVersions,
     pub tls: UpstreamTls,

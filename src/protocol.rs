@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod errors;
 pub mod event;
 pub mod judge;
+pub mod meant;
 pub mod models;
 pub mod path;
 pub mod percent;

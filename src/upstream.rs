@@ -40,6 +40,10 @@ pub struct Upstream {
     pub credential: Credential,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub remove_headers: Vec<HeaderName>,
+    /// Headers of the client's that come here although they would stay.
+    pub forward_headers: Vec<HeaderName>,
+    /// The names in `query`, as they are compared.
+    pub parameters: Vec<String>,
     /// `a=b&c=d`, percent-encoded; empty if there is none.
     pub query: String,
     pub http: HttpVersions,
@@ -63,6 +67,8 @@ impl Upstream {
             credential: Credential::compile(from),
             headers: from.headers.clone(),
             remove_headers: from.remove_headers.clone(),
+            forward_headers: from.forward_headers.clone(),
+            parameters: from.query.iter().map(|(name, _)| name.to_lowercase()).collect(),
             query: path::encode_query(&from.query),
             http: from.http,
             tls: from.tls.clone(),

@@ -1,18 +1,21 @@
-//! `headers`, `remove_headers`, `key_header` and `query`: what every request to an upstream gains or loses.
+//! `headers`, `remove_headers`, `forward_headers`, `key_header` and `query`: what every request to an upstream gains,
+//! loses or keeps.
 
 use http::{HeaderName, HeaderValue};
 
-use super::diagnostic::Complaint;
+use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
 use super::reader::{Reader, quote};
 use super::source::Place;
+use crate::protocol::meant::{self, Stays};
 
 /// Headers that belong to the connection, to the message's framing or to the gateway (RFC 9110 §7.6.1).
-const OWN_HEADERS: [&str; 10] = [
+const OWN_HEADERS: [&str; 11] = [
     "connection",
     "content-length",
     "host",
     "keep-alive",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
@@ -79,6 +82,27 @@ pub(super) fn removed(reader: &mut Reader<'_>, node: &Node, at: Place) -> Vec<He
         .iter()
         .filter_map(|item| reader.value(item, "a header's name", header_name))
         .collect()
+}
+
+/// `forward_headers`: a list of names.
+pub(super) fn forwarded(reader: &mut Reader<'_>, node: &Node, at: Place, removed: &[HeaderName]) -> Vec<HeaderName> {
+    let items = reader.items(node, at, "`forward_headers`").unwrap_or_default();
+    let mut out = Vec::new();
+    for item in items {
+        let Some(name) = reader.value(item, "a header's name", header_name) else {
+            continue;
+        };
+        if removed.contains(&name) {
+            let message = format!("`{name}` is in `remove_headers` too");
+            reader.report(Diagnostic::error("bad-header", item.place, message).help("keep one of them"));
+        } else if matches!(meant::stays(name.as_str()), None | Some(Stays::Never)) {
+            let message = format!("`{name}` goes to every upstream without being named");
+            let help = "`forward_headers` names those that would stay (docs/security.md has the list)";
+            reader.report(Diagnostic::warning("idle-header", item.place, message).help(help));
+        }
+        out.push(name);
+    }
+    out
 }
 
 /// `query`: a mapping of parameters to values, not yet percent-encoded.

@@ -169,6 +169,8 @@ section! {
         "balance" = OneOf(&[Word(balance::preset_names), Shape::Section(&BALANCE)]), NONE,
             "How the remaining credit is read: by a provider's name, or a mapping.";
         "cooldown" = Shape::Section(&COOLDOWN), Told("from `policy`"), "When and for how long it is left alone.";
+        "forward_headers" = List(&Text), NONE,
+            "Headers of clients that go there although they would stay: those of browsers, networks, accounts and credentials.";
         "headers" = Names { usual: no_names, others: headers::NAME_PATTERN, shape: &Text, empty: true }, NONE, "Added to every request to it.";
         "http" = Word(upstream::http_versions), Written("auto"), "`auto` asks the server (ALPN).";
         "key" = OneOf(&[Suggested(secret::words), Shape::Section(&KEY)]), Written("none"),
@@ -182,7 +184,7 @@ section! {
         "protocol" = OneOf(&[Word(upstream::protocol_names), List(&Word(upstream::protocol_names))]), Written("openai"),
             "What it speaks, or a list of both.";
         "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that hold for one provider only.";
-        "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Parameters added to every request to it.";
+        "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Parameters of every request to it, in place of the client's of these names.";
         "remove_headers" = List(&Text), NONE, "Taken from every request to it.";
         "timeouts" = Shape::Section(&TIMEOUTS), Told("from `policy`"), "Its own clocks.";
         "tls" = Shape::Section(&UPSTREAM_TLS), Told("system roots"), "Whom to trust, and what to show.";

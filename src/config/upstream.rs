@@ -131,6 +131,9 @@ fn requests(reader: &mut Reader<'_>, fields: &Fields<'_>, upstream: &mut Upstrea
     if let Some((node, at)) = fields.section("remove_headers") {
         upstream.remove_headers = headers::removed(reader, node, at);
     }
+    if let Some((node, at)) = fields.section("forward_headers") {
+        upstream.forward_headers = headers::forwarded(reader, node, at, &upstream.remove_headers);
+    }
     if let Some((node, at)) = fields.section("query") {
         upstream.query = headers::query(reader, node, at);
     }
@@ -147,6 +150,7 @@ fn blank(name: &str) -> Upstream {
         key_header: None,
         headers: Vec::new(),
         remove_headers: Vec::new(),
+        forward_headers: Vec::new(),
         query: Vec::new(),
         http: HttpVersions::Auto,
         tls: UpstreamTls::default(),

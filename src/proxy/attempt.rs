@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::chain::Begun;
 use super::context::{RequestContext, Stage};
+use super::headers::Sending;
 use super::{headers, measure, resuming, verdict};
 use crate::routing::{Next, Target};
 use crate::transport::{Assignment, Clocks, Failure, JudgingConnector, Timings};
@@ -129,7 +130,8 @@ pub(super) fn address(
     connector: &JudgingConnector,
 ) -> Result<()> {
     if let Stage::Relaying(relay) = &ctx.stage {
-        return headers::to_upstream(header, &relay.step.target.upstream, ctx.protocol, &ctx.id);
+        let upstream = &relay.step.target.upstream;
+        return headers::to_upstream(header, upstream, ctx.protocol, &ctx.id, &Sending::Relayed);
     }
     let Some((step, connection)) = ctx.stage.take_connection() else {
         return Error::e_explain(ErrorType::InternalError, "a request without its attempt");
@@ -138,9 +140,12 @@ pub(super) fn address(
     let Some(chain) = ctx.stage.chain() else {
         return Ok(());
     };
-    headers::to_upstream(header, &step.target.upstream, ctx.protocol, &ctx.id)?;
     let body = chain.body.outgoing(step.model.as_deref());
-    headers::frame_replayed(header, &body, ctx.asked.stream)?;
+    let sending = Sending::Whole {
+        body: &body,
+        stream: ctx.asked.stream,
+    };
+    headers::to_upstream(header, &step.target.upstream, ctx.protocol, &ctx.id, &sending)?;
     let assignment = Arc::new(Assignment {
         connection: Mutex::new(Some(connection)),
         body: body.segments,

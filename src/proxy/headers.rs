@@ -1,14 +1,15 @@
 //! Headers of a request on its way to an upstream, and of an answer on its way back.
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::context::{RequestContext, RequestId};
+use super::intent::is_websocket;
 use crate::body::Outgoing;
 use crate::protocol::Protocol;
 use crate::upstream::Upstream;
@@ -50,64 +51,91 @@ pub(super) struct Served<'a> {
     pub model: Option<&'a str>,
 }
 
-/// Turns the client's header into the one that `upstream` is sent: its address, its credential, its own headers.
+/// How the body of a request goes to an upstream.
+pub(super) enum Sending<'a> {
+    /// Whole, and so with its length.
+    Whole { body: &'a Outgoing, stream: bool },
+    /// As it comes, framed by Pingora.
+    Relayed,
+}
+
+/// Turns the client's header into the one that `upstream` is sent: its address, its credential, its own headers, and of
+/// the client's what is meant for it.
 pub(super) fn to_upstream(
     header: &mut RequestHeader,
     upstream: &Upstream,
     protocol: Protocol,
     id: &RequestId,
+    sending: &Sending<'_>,
 ) -> Result<()> {
     let target = upstream.path_and_query(protocol, header.uri.path(), header.uri.query());
     let uri = Uri::try_from(target).or_err(ErrorType::InvalidHTTPHeader, "path at the upstream")?;
     header.set_uri(uri);
-    remove(header, |_, name| upstream.withholds(name));
+    // Before the upstream's own headers come: `connection` can't take those away.
+    remove_foreign(header, upstream, sending);
+    let offered = header.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    if let Some(offered) = upstream.offered_subprotocols(offered) {
+        header.remove_header(&SEC_WEBSOCKET_PROTOCOL);
+        if !offered.is_empty() {
+            header.insert_header(SEC_WEBSOCKET_PROTOCOL, offered)?;
+        }
+    }
     header.insert_header(REQUEST_ID.clone(), id.header())?;
     for (name, value) in upstream.own_headers(protocol) {
         header.insert_header(name.clone(), value.clone())?;
     }
-    Ok(())
-}
-
-/// A body that goes whole: what framed it on the way here goes, and its length is known. (What is relayed as it comes
-/// is framed by Pingora.)
-pub(super) fn frame_replayed(header: &mut RequestHeader, body: &Outgoing, stream: bool) -> Result<()> {
-    remove(header, |headers, name| {
-        *name == EXPECT || (*name == CONTENT_ENCODING && body.is_decoded) || is_hop_by_hop(headers, name)
-    });
-    // A request that has no body, and is of a kind that needs none, says nothing of it (RFC 9110 §8.6).
-    let expects_body = matches!(header.method, Method::POST | Method::PUT | Method::PATCH);
-    if expects_body || !body.segments.is_empty() {
-        header.insert_header(CONTENT_LENGTH, body.segments.len())?;
-    }
-    if stream {
-        let (name, value) = &UNCOMPRESSED;
-        header.insert_header(name.clone(), value.clone())?;
+    if let Sending::Whole { body, stream } = sending {
+        // A request that has no body, and is of a kind that needs none, says nothing of it (RFC 9110 §8.6).
+        let expects_body = matches!(header.method, Method::POST | Method::PUT | Method::PATCH);
+        if expects_body || !body.segments.is_empty() {
+            header.insert_header(CONTENT_LENGTH, body.segments.len())?;
+        }
+        if *stream {
+            let (name, value) = &UNCOMPRESSED;
+            header.insert_header(name.clone(), value.clone())?;
+        }
     }
     Ok(())
 }
 
-fn remove(header: &mut RequestHeader, foreign: impl Fn(&HeaderMap, &HeaderName) -> bool) {
-    let names: Vec<_> = header
-        .headers
-        .keys()
-        .filter(|name| foreign(&header.headers, name))
-        .cloned()
-        .collect();
-    for name in &names {
+/// Removes what is not meant for `upstream`, and what belongs to the client's connection.
+fn remove_foreign(header: &mut RequestHeader, upstream: &Upstream, sending: &Sending<'_>) {
+    let named = named_by_connection(&header.headers);
+    let is_websocket = is_websocket(&header.headers);
+    let is_framing = |name: &HeaderName| match sending {
+        Sending::Whole { body, .. } => *name == EXPECT || (*name == CONTENT_ENCODING && body.is_decoded),
+        Sending::Relayed => false,
+    };
+    let is_hop_by_hop = |name: &HeaderName| match sending {
+        // Pingora frames the body, and an upgrade lives on these two.
+        Sending::Relayed if *name == TRANSFER_ENCODING => false,
+        Sending::Relayed if is_websocket && (*name == CONNECTION || *name == UPGRADE) => false,
+        _ => is_hop_by_hop(&named, name),
+    };
+    let is_foreign = |name: &&HeaderName| upstream.withholds(name) || is_framing(name) || is_hop_by_hop(name);
+    let foreign: Vec<HeaderName> = header.headers.keys().filter(is_foreign).cloned().collect();
+    for name in &foreign {
         header.remove_header(name);
     }
 }
 
-/// Belongs to one connection: by its own nature, or because `connection` names it.
-fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let named = headers
+/// The names that `connection` declares to belong to the connection.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok());
-    let mut tokens = named.flat_map(|value| value.split(',')).map(str::trim);
+    values
+        .flat_map(|value| value.split(','))
+        .filter_map(|token| token.trim().parse().ok())
+        .collect()
+}
+
+/// Belongs to one connection: by its own nature, or because `connection` names it.
+fn is_hop_by_hop(named: &[HeaderName], name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
         // What frames or addresses the message is not for `connection` to take away.
-        || (*name != HOST && *name != CONTENT_LENGTH && tokens.any(|token| token.eq_ignore_ascii_case(name.as_str())))
+        || (*name != HOST && *name != CONTENT_LENGTH && named.contains(name))
 }
 
 /// An answer that was held: its length is known, unless it was cut.
@@ -128,10 +156,11 @@ pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, serve
         // A switch of protocols lives on its connection-level headers.
         return add_gateway_headers(header, ctx, Some(served), None);
     }
+    let named = named_by_connection(&header.headers);
     let names: Vec<_> = header
         .headers
         .keys()
-        .filter(|name| is_hop_by_hop(&header.headers, name))
+        .filter(|name| is_hop_by_hop(&named, name))
         .cloned()
         .collect();
     for name in &names {

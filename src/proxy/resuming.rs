@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::break_off::BreakOff;
 use super::context::{RequestContext, RequestId, Serving};
+use super::headers::Sending;
 use super::{Snapshot, attempt, headers, health, measure, record, verdict};
 use crate::body::{Outgoing, Replay, Segments};
 use crate::classify::Class;
@@ -173,8 +174,11 @@ impl Resuming {
             is_decoded: true,
         };
         let mut header = self.header.clone();
-        headers::to_upstream(&mut header, &step.target.upstream, self.protocol, &self.id).ok()?;
-        headers::frame_replayed(&mut header, &body, true).ok()?;
+        let sending = Sending::Whole {
+            body: &body,
+            stream: true,
+        };
+        headers::to_upstream(&mut header, &step.target.upstream, self.protocol, &self.id, &sending).ok()?;
         Some((Box::new(header), body))
     }
 

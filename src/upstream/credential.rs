@@ -1,22 +1,12 @@
 //! The credential of an upstream, ready to be put on a request.
 
-use http::header::{AUTHORIZATION, COOKIE};
+use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
 
 use crate::config::{self, Key};
 use crate::protocol::Protocol;
 
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-
-/// Headers in which clients send credentials: none of them reaches an upstream that did not ask for `passthrough`.
-/// Anthropic's SDKs send either of the first two, Azure's the third, Google's the fourth.
-pub static CLIENT_CREDENTIALS: [HeaderName; 5] = [
-    AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-    COOKIE,
-];
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Credential {

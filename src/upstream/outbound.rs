@@ -1,11 +1,13 @@
 //! What a client's request becomes on its way to an upstream, apart from what frames it and belongs to the connection.
 
+use std::borrow::Cow;
+
 use http::header::{ACCEPT_ENCODING, HOST};
 use http::{HeaderName, HeaderValue};
 
-use super::credential::CLIENT_CREDENTIALS;
 use super::{Upstream, path};
 use crate::protocol::Protocol;
+use crate::protocol::meant::{self, Stays};
 
 /// The gateway's own headers: what a client sends of these goes no further.
 pub(super) const OURS: &str = "x-gateway-";
@@ -17,16 +19,51 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-request-i
 pub static UNCOMPRESSED: (HeaderName, HeaderValue) = (ACCEPT_ENCODING, HeaderValue::from_static("identity"));
 
 impl Upstream {
-    /// The request's path and query here, for the client's `path` and `query`.
+    /// The request's path and query here, for the client's `path`, in its normal form, and `query`.
     pub fn path_and_query(&self, protocol: Protocol, path: &str, query: Option<&str>) -> String {
-        path::at_upstream(&self.url.path, protocol, path, query, &self.query)
+        let query = self.client_query(query.unwrap_or_default());
+        path::at_upstream(&self.url.path, protocol, path, &query, &self.query)
+    }
+
+    /// What of the client's query is sent here: no credential, and nothing that the configuration sets.
+    pub fn client_query<'q>(&self, query: &'q str) -> Cow<'q, str> {
+        let is_sent = |pair: &&str| {
+            let name = pair.split('=').next().unwrap_or_default();
+            let is_withheld = !self.credential.is_passthrough() && meant::is_credential_parameter(name);
+            let is_replaced = !self.parameters.is_empty() && self.parameters.contains(&meant::parameter_name(name));
+            !is_withheld && !is_replaced
+        };
+        if query.is_empty() || query.split('&').all(|pair| is_sent(&pair)) {
+            return Cow::Borrowed(query);
+        }
+        let sent: Vec<&str> = query.split('&').filter(is_sent).collect();
+        Cow::Owned(sent.join("&"))
     }
 
     /// Whether a header of the client's stays away from here.
     pub fn withholds(&self, name: &HeaderName) -> bool {
-        name.as_str().starts_with(OURS)
-            || self.remove_headers.contains(name)
-            || (CLIENT_CREDENTIALS.contains(name) && !self.credential.is_passthrough())
+        let is_meant = || match meant::stays(name.as_str()) {
+            None | Some(Stays::Never) => true,
+            Some(Stays::WithCredential) => self.credential.is_passthrough() || self.forward_headers.contains(name),
+            Some(Stays::Always) => self.forward_headers.contains(name),
+        };
+        name.as_str().starts_with(OURS) || self.remove_headers.contains(name) || !is_meant()
+    }
+
+    /// What of the subprotocols that a client offers for a websocket is offered here: not those that carry its
+    /// credential. `None` where all are.
+    pub fn offered_subprotocols<'v>(&self, values: impl Iterator<Item = &'v HeaderValue>) -> Option<String> {
+        if self.credential.is_passthrough() {
+            return None;
+        }
+        // A value that is no ASCII offers nothing that anybody knows.
+        let items = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','));
+        let (withheld, offered): (Vec<&str>, Vec<&str>) =
+            items.partition(|item| meant::is_credential_subprotocol(item));
+        let offered: Vec<&str> = offered.into_iter().map(str::trim).collect();
+        (!withheld.is_empty()).then(|| offered.join(", "))
     }
 
     /// The headers that every request here carries besides the client's, whose place they take; a later one takes that

@@ -7,7 +7,7 @@ use crate::protocol::{Protocol, percent};
 ///
 /// An openai path is what follows `/v1`, after the base URL's path. An anthropic one keeps its `/v1`, but where the base
 /// URL's path already ends in a version.
-pub fn at_upstream(base_path: &str, protocol: Protocol, path: &str, query: Option<&str>, own_query: &str) -> String {
+pub fn at_upstream(base_path: &str, protocol: Protocol, path: &str, query: &str, own_query: &str) -> String {
     let endpoint = endpoint(path);
     let mut target = String::with_capacity(base_path.len() + path.len() + own_query.len() + 64);
     target.push_str(base_path);
@@ -18,7 +18,7 @@ pub fn at_upstream(base_path: &str, protocol: Protocol, path: &str, query: Optio
     if target.is_empty() {
         target.push('/');
     }
-    let queries = [query.unwrap_or_default(), own_query];
+    let queries = [query, own_query];
     for (separator, query) in ['?', '&']
         .into_iter()
         .zip(queries.into_iter().filter(|query| !query.is_empty()))
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn an_openai_path_follows_the_base_url() {
-        let at = |base, path| at_upstream(base, OpenAi, path, None, "");
+        let at = |base, path| at_upstream(base, OpenAi, path, "", "");
         assert_eq!(at("/v1", "/v1/chat/completions"), "/v1/chat/completions");
         assert_eq!(at("/v1", "/chat/completions"), "/v1/chat/completions");
         assert_eq!(at("/api/v1", "/v1/embeddings"), "/api/v1/embeddings");
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_anthropic_path_keeps_its_version_once() {
-        let at = |base, path| at_upstream(base, Anthropic, path, None, "");
+        let at = |base, path| at_upstream(base, Anthropic, path, "", "");
         assert_eq!(at("", "/v1/messages"), "/v1/messages");
         assert_eq!(at("", "/v1/v1/messages"), "/v1/messages");
         assert_eq!(at("", "/messages/count_tokens"), "/v1/messages/count_tokens");
@@ -83,10 +83,10 @@ mod tests {
         let own = encode_query(&[("api-version".into(), "2026-01 ü".into())]);
         assert_eq!(own, "api-version=2026-01%20%C3%BC");
         assert_eq!(
-            at_upstream("/v1", OpenAi, "/v1/x", Some("a=1"), &own),
+            at_upstream("/v1", OpenAi, "/v1/x", "a=1", &own),
             format!("/v1/x?a=1&{own}")
         );
-        assert_eq!(at_upstream("/v1", OpenAi, "/v1/x", None, &own), format!("/v1/x?{own}"));
-        assert_eq!(at_upstream("/v1", OpenAi, "/v1/x", Some("a=1"), ""), "/v1/x?a=1");
+        assert_eq!(at_upstream("/v1", OpenAi, "/v1/x", "", &own), format!("/v1/x?{own}"));
+        assert_eq!(at_upstream("/v1", OpenAi, "/v1/x", "a=1", ""), "/v1/x?a=1");
     }
 }

@@ -63,7 +63,7 @@ fn what_check_accepts_the_schema_accepts() {
     // Other ways to write values, all of which the readers take.
     files.push(
         "upstreams: { u: { url: 'http://localhost', http: 1, prefill: 'TRUE', max_inflight: '4', key: 12345, \
-         timeouts: { connect: 1.5 s, idle: '${IDLE:-3s}' }, provider: mine, query: {}, headers: {}, remove_headers: [] } }\n\
+         timeouts: { connect: 1.5 s, idle: '${IDLE:-3s}' }, provider: mine, query: {}, headers: {}, remove_headers: [], forward_headers: [] } }\n\
          routes: { 'gpt-4.1': [u], '1': [u/4.1], m: { targets: [u], on: { 429: deliver, auth: retry } } }\n\
          server: { max_body: 1024, threads: 2 }\npolicy: { retry: { same_target: 0 }, on: {} }\n"
             .to_owned(),

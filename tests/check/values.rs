@@ -88,6 +88,7 @@ upstreams:
     key_header: Api-Key
     headers: { X-A: ' a ', x-b: 1.10 }
     remove_headers: [X-Stainless-Lang]
+    forward_headers: [OpenAI-Organization]
     query: { api-version: 2024-10-21, flag: true }
     http: 2
     timeouts: { connect: 250ms, headers: 1.5s }
@@ -109,6 +110,7 @@ routes: { m: [u] }
         .collect();
     assert_eq!(headers, [("x-a", "a"), ("x-b", "1.10")]);
     assert_eq!(upstream.remove_headers, ["x-stainless-lang"]);
+    assert_eq!(upstream.forward_headers, ["openai-organization"]);
     assert_eq!(
         upstream.query,
         [

@@ -19,7 +19,7 @@ fn well() -> Answer {
 #[tokio::test]
 async fn end_to_end_fields_reach_the_upstream_and_hop_by_hop_ones_do_not() {
     let (upstream, gateway) = one(well(), "", "").await;
-    let lines = "user-agent: OpenAI/Python 3\r\nOpenAI-Organization: org-1\r\nx-stainless-retry-count: 0\r\n\
+    let lines = "user-agent: OpenAI/Python 3\r\nOpenAI-Beta: assistants=v2\r\nx-stainless-retry-count: 0\r\n\
                  anthropic-beta: a\r\nanthropic-beta: b\r\naccept: application/json\r\naccept-encoding: gzip, br\r\n\
                  connection: keep-alive, x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nte: trailers\r\n\
                  proxy-connection: keep-alive\r\nupgrade: h2c\r\ntrailer: x-t\r\n";
@@ -27,7 +27,7 @@ async fn end_to_end_fields_reach_the_upstream_and_hop_by_hop_ones_do_not() {
     let request = upstream.only_request();
     for (name, values) in [
         ("user-agent", vec!["OpenAI/Python 3"]),
-        ("openai-organization", vec!["org-1"]),
+        ("openai-beta", vec!["assistants=v2"]),
         ("x-stainless-retry-count", vec!["0"]),
         ("anthropic-beta", vec!["a", "b"]),
         ("accept", vec!["application/json"]),

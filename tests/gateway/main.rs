@@ -12,6 +12,7 @@ mod blocked_log;
 mod blocked_manager;
 mod body;
 mod choices;
+mod client_headers;
 mod client_leaves;
 mod clocks;
 mod commit;

@@ -25,6 +25,7 @@ fn upstream(name: &str, protocols: &[Protocol], path: &str) -> Upstream {
         key_header: None,
         headers: vec![],
         remove_headers: vec![],
+        forward_headers: vec![],
         query: vec![],
         http: HttpVersions::Http2,
         tls: UpstreamTls {

@@ -4,12 +4,14 @@ use http::HeaderName;
 
 use super::Asked;
 use crate::config::{self, Key};
-use crate::upstream::credential::CLIENT_CREDENTIALS;
+use crate::protocol::meant::CREDENTIALS;
 use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};
 use crate::upstream::{Upstream, path};
 
 pub(super) const MASK: &str = "***";
 const UNSET: &str = "(unset)";
+/// As many of the first of [`CREDENTIALS`] are shown.
+const USUAL_CREDENTIALS: usize = 5;
 
 /// Configured headers and parameters may be credentials, whatever they are called: only these are shown.
 const SHOWN_HEADERS: [&str; 9] = [
@@ -30,7 +32,7 @@ pub(super) struct Shown {
     pub(super) url: String,
     /// What the gateway sets, by name and masked value.
     pub(super) headers: Vec<(HeaderName, String)>,
-    /// Headers of the client's that go no further.
+    /// Headers of the client's that go no further: the usual credentials, and those that the configuration removes.
     pub(super) withheld: Vec<HeaderName>,
     pub(super) key: &'static str,
 }
@@ -41,14 +43,13 @@ pub(super) fn shown(upstream: &Upstream, written: &config::Upstream, asked: &Ask
         &upstream.url.path,
         asked.protocol,
         &asked.path,
-        asked.query.as_deref(),
+        &upstream.client_query(asked.query.as_deref().unwrap_or_default()),
         &query(&written.query),
     );
-    let known = CLIENT_CREDENTIALS.iter().chain(&upstream.remove_headers);
     Shown {
         url: format!("{scheme}://{}{target}", upstream.url.authority),
         headers: headers(upstream, written, asked),
-        withheld: known.filter(|name| upstream.withholds(name)).cloned().collect(),
+        withheld: withheld(upstream),
         key: match &written.key {
             Key::None => "none",
             Key::Passthrough => "passthrough",
@@ -56,6 +57,15 @@ pub(super) fn shown(upstream: &Upstream, written: &config::Upstream, asked: &Ask
             Key::Secret(_) => "set",
         },
     }
+}
+
+fn withheld(upstream: &Upstream) -> Vec<HeaderName> {
+    let usual = CREDENTIALS
+        .iter()
+        .take(USUAL_CREDENTIALS)
+        .map(|name| HeaderName::from_static(name));
+    let known = usual.chain(upstream.remove_headers.iter().cloned());
+    known.filter(|name| upstream.withholds(name)).collect()
 }
 
 fn headers(upstream: &Upstream, written: &config::Upstream, asked: &Asked) -> Vec<(HeaderName, String)> {

@@ -111,15 +111,15 @@ fn target(page: &mut Page, place: &Place<'_>, asked: &Asked) {
             "the client's own credentials and cookies go through",
         );
     }
-    let removed: Vec<&str> = place
-        .target
-        .upstream
-        .remove_headers
-        .iter()
-        .map(HeaderName::as_str)
-        .collect();
-    if !removed.is_empty() {
-        row("removed", &removed.join(", "));
+    let upstream = &place.target.upstream;
+    for (label, names) in [
+        ("removed", &upstream.remove_headers),
+        ("forwards", &upstream.forward_headers),
+    ] {
+        if !names.is_empty() {
+            let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+            row(label, &names.join(", "));
+        }
     }
     row("clocks", &clocks(&place.target.timeouts));
     if let Some(balance) = &place.target.upstream.balance {

@@ -102,7 +102,7 @@ impl Question {
     /// Where it is asked, at an upstream with this base path and this query on all of its requests.
     pub fn path_and_query(&self, base_path: &str, own_query: &str) -> String {
         // As Anthropic's paths: one `/v1`, whether the base URL ends in it or not.
-        let below_base = |path| path::at_upstream(base_path, Protocol::Anthropic, path, None, own_query);
+        let below_base = |path| path::at_upstream(base_path, Protocol::Anthropic, path, "", own_query);
         let at_root = |path: &str, query| path::at_upstream(path, Protocol::OpenAi, "", query, own_query);
         match self {
             Self::OpenRouterKey => below_base("/v1/key"),
@@ -110,11 +110,11 @@ impl Question {
             Self::OneApiLimit => below_base("/v1/dashboard/billing/subscription"),
             Self::OneApiUsage { .. } => below_base("/v1/dashboard/billing/usage"),
             // The base URL may be that of another protocol (`/anthropic`); these are not below it.
-            Self::DeepSeek => at_root("/user/balance", None),
-            Self::Moonshot => at_root("/v1/users/me/balance", None),
+            Self::DeepSeek => at_root("/user/balance", ""),
+            Self::Moonshot => at_root("/v1/users/me/balance", ""),
             Self::At { path_and_query, .. } => match path_and_query.split_once('?') {
-                Some((path, query)) => at_root(path, Some(query)),
-                None => at_root(path_and_query, None),
+                Some((path, query)) => at_root(path, query),
+                None => at_root(path_and_query, ""),
             },
         }
     }
