@@ -9,6 +9,7 @@ mod encoding;
 mod error;
 mod facts;
 mod form;
+mod member;
 mod replay;
 mod scan;
 mod splice;

@@ -15,8 +15,12 @@ fuzz_target!(|input: &[u8]| {
         if let Ok(tree) = serde_json::from_slice::<Map<String, Value>>(input)
             && let Some(Value::String(model)) = tree.get("model")
         {
-            let twice = matches!(scanned, Err(switchback::body::ScanError::ModelTwice { .. }));
-            assert!(twice || model.len() > switchback::body::MODEL_BYTES_MAX || model.chars().any(char::is_control));
+            use switchback::body::ScanError::{MemberAlike, MemberTwice, ModelTwice};
+            let disputed = matches!(
+                scanned,
+                Err(ModelTwice { .. } | MemberTwice { .. } | MemberAlike { .. })
+            );
+            assert!(disputed || model.len() > switchback::body::MODEL_BYTES_MAX || model.chars().any(char::is_control));
         }
         return;
     };

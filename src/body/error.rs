@@ -30,6 +30,15 @@ pub enum ScanError {
     NotUtf8 { offset: usize },
     #[error("`model` is not a string (byte {offset})")]
     ModelNotString { offset: usize },
+    /// The members that the gateway reads are compared without case, as many upstreams do.
+    #[error(
+        "a member at byte {offset} is one that some readers take for `{member}`; spell it `{member}`, and give it once"
+    )]
+    MemberAlike { member: &'static str, offset: usize },
+    #[error("`{member}` is given twice, the second time at byte {offset}; send it once")]
+    MemberTwice { member: &'static str, offset: usize },
+    #[error("the request body begins with a byte order mark; JSON is sent without one (RFC 8259, section 8.1)")]
+    ByteOrderMark,
     #[error("`model` is given twice: at byte {first} and at byte {second}; send it once")]
     ModelTwice { first: usize, second: usize },
     /// Bytes that are not UTF-8, or an escaped surrogate without its other half.
@@ -48,6 +57,7 @@ impl ScanError {
     pub(super) fn from_json(error: &serde_json::Error, body: &[u8], in_model: bool) -> Self {
         let offset = offset_of(error, body);
         match error.classify() {
+            _ if body.starts_with(b"\xef\xbb\xbf") => Self::ByteOrderMark,
             Category::Eof if body.trim_ascii().is_empty() => Self::Empty,
             Category::Eof => Self::Truncated { offset: body.len() },
             // The visitor raises no errors of its own: only "not a map" is left.

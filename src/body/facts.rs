@@ -11,7 +11,7 @@ pub const MODEL_BYTES_MAX: usize = 1024;
 pub struct Facts {
     /// `None`: the body is well-formed and names none.
     pub model: Option<Model>,
-    /// The top-level `stream`; `false` if it is absent or not a boolean. Given twice, the last one counts.
+    /// The top-level `stream`; `false` if it is absent or not a boolean.
     pub stream: bool,
     /// The request refers to state that one account keeps: only the account's own upstream can answer it.
     pub pinned: bool,

@@ -3,9 +3,12 @@
 use memchr::memmem::{self, Finder};
 use thiserror::Error;
 
+use super::member::{Member, Seen};
 use super::{Facts, MODEL_BYTES_MAX, Model, Notation};
+use field::Field;
 use parameters::Parameters;
 
+mod field;
 mod parameters;
 
 /// RFC 2046 §5.1.1.
@@ -30,11 +33,29 @@ pub enum FormError {
     /// More than its bound, or without an end.
     #[error("a part of the form has more than {max} bytes of headers (byte {offset})", max = PART_HEADER_MAX_BYTES)]
     PartHeaderTooLong { offset: usize },
-    /// A line without a colon, a folded line, a quote that does not end, a disposition or a name that is given twice.
+    /// A line without a colon, a folded line or one that ends in LF alone, a quote that does not end, a disposition or a
+    /// name that is given twice, and what readers unescape differently.
     #[error("a part of the form has malformed headers (byte {offset})")]
     PartHeader { offset: usize },
     #[error("the form has more than {max} parts", max = PARTS_MAX)]
     TooManyParts,
+    /// Some readers end a line at LF alone, and would find a part where others see content.
+    #[error("a line of the form at byte {offset} ends in LF alone; lines end in CRLF")]
+    BareLineEnd { offset: usize },
+    #[error("the form does not begin with its boundary: something comes before it")]
+    Preamble,
+    #[error("something comes after the form's closing boundary (byte {offset})")]
+    Epilogue { offset: usize },
+    #[error(
+        "the field at byte {offset} is one that some readers take for `{field}`; call it `{field}`, and send it once"
+    )]
+    FieldAlike { field: &'static str, offset: usize },
+    #[error("the field `{field}` is given twice, the second time at byte {offset}; send it once")]
+    FieldTwice { field: &'static str, offset: usize },
+    #[error(
+        "the field `{field}` at byte {offset} has a `content-transfer-encoding`; send it as it is (RFC 7578, section 4.7)"
+    )]
+    FieldEncoded { field: &'static str, offset: usize },
     #[error("the form's `model` is given twice: at byte {first} and at byte {second}; send it once")]
     ModelTwice { first: usize, second: usize },
     #[error("the form's `model` has no content (byte {offset})")]
@@ -54,8 +75,12 @@ pub enum FormError {
 pub fn boundary(content_type: &[u8]) -> Result<Vec<u8>, FormError> {
     let mut found = None;
     for parameter in Parameters::of(content_type) {
-        let (name, value) = parameter.map_err(|_| FormError::BadBoundary)?;
-        if name.eq_ignore_ascii_case(b"boundary") && found.replace(value).is_some() {
+        let parameter = parameter.map_err(|_| FormError::BadBoundary)?;
+        let is_boundary = parameter.name.eq_ignore_ascii_case(b"boundary");
+        if parameter.is_extended(b"boundary") || (is_boundary && parameter.has_escape) {
+            return Err(FormError::BadBoundary);
+        }
+        if is_boundary && found.replace(parameter.value).is_some() {
             return Err(FormError::BadBoundary);
         }
     }
@@ -70,31 +95,35 @@ pub fn boundary(content_type: &[u8]) -> Result<Vec<u8>, FormError> {
 /// Finds the fields `model` and `stream` of the form `body`, wherever they stand. Lines end in CRLF.
 ///
 /// What follows a delimiter decides whether it is one, as in other readers of forms: the boundary at a line's start with
-/// more behind it is content. What follows the closing delimiter is not read.
+/// more behind it is content. What readers may disagree on is refused: lines that end in LF alone where they matter,
+/// anything before the first delimiter or behind the closing one, and names that some take for one of ours.
 ///
 /// # Errors
 /// See [`FormError`].
 pub fn scan_form(body: &[u8], boundary: &[u8]) -> Result<Facts, FormError> {
-    let delimiter = [b"\r\n--", boundary].concat();
+    let delimiter = [b"\n--", boundary].concat();
     let delimiters = Delimiters {
         body,
         finder: Finder::new(&delimiter),
     };
     let mut facts = Facts::default();
+    let mut seen = Seen::default();
     let mut at = delimiters.first()?;
     for _ in 0..PARTS_MAX {
         let Delimiter::Opening { line_end } = at else {
             return Ok(facts);
         };
         let content = header_end(body, line_end)?;
-        let field = field_name(&body[line_end..content], line_end)?;
+        let field = Field::read(&body[line_end..content], line_end)?;
         // A part without content has one line's end between its headers and the next delimiter.
         let (end, next) = delimiters.next(content - CRLF.len())?;
         let value = content..end.max(content);
-        match field.as_deref() {
+        let member = field.member(content)?;
+        let again = member.is_some_and(|member| seen.again(member));
+        match member {
             // It shares its line's end with the delimiter, so there is no place for another name.
-            Some(b"model") if end < content => return Err(FormError::ModelEmpty { offset: content }),
-            Some(b"model") => {
+            Some(Member::Model) if end < content => return Err(FormError::ModelEmpty { offset: content }),
+            Some(Member::Model) => {
                 let model = decode_model(value.start, &body[value.clone()])?;
                 if let Some(first) = &facts.model {
                     return Err(FormError::ModelTwice {
@@ -104,7 +133,13 @@ pub fn scan_form(body: &[u8], boundary: &[u8]) -> Result<Facts, FormError> {
                 }
                 facts.model = Some(model);
             }
-            Some(b"stream") => {
+            Some(member) if again => {
+                return Err(FormError::FieldTwice {
+                    field: member.name(),
+                    offset: value.start,
+                });
+            }
+            Some(Member::Stream) => {
                 facts.stream = body[value.clone()].eq_ignore_ascii_case(b"true") || body[value] == *b"1";
             }
             _ => {}
@@ -129,21 +164,22 @@ enum Delimiter {
 
 struct Delimiters<'body> {
     body: &'body [u8],
-    /// Of CRLF, two dashes and the boundary.
+    /// Of LF, two dashes and the boundary.
     finder: Finder<'body>,
 }
 
 impl Delimiters<'_> {
-    /// The form's first delimiter: at its start, or behind a preamble.
+    /// The form's first delimiter, at its start or behind an empty line.
     fn first(&self) -> Result<Delimiter, FormError> {
-        let line = &self.finder.needle()[CRLF.len()..];
-        if self.body.starts_with(line)
-            && let Some(delimiter) = self.judge(line.len())
+        let line = &self.finder.needle()[1..];
+        let begin = if self.body.starts_with(CRLF) { CRLF.len() } else { 0 };
+        if self.body[begin..].starts_with(line)
+            && let Some(delimiter) = self.judge(begin + line.len())?
         {
             return Ok(delimiter);
         }
         match self.next(0) {
-            Ok((_, delimiter)) => Ok(delimiter),
+            Ok(_) => Err(FormError::Preamble),
             Err(_) => Err(FormError::BoundaryNotFound),
         }
     }
@@ -152,10 +188,13 @@ impl Delimiters<'_> {
     fn next(&self, from: usize) -> Result<(usize, Delimiter), FormError> {
         let mut from = from;
         while let Some(found) = self.finder.find(&self.body[from..]) {
-            let begin = from + found;
-            let end = begin + self.finder.needle().len();
-            if let Some(delimiter) = self.judge(end) {
-                return Ok((begin, delimiter));
+            let line_feed = from + found;
+            let end = line_feed + self.finder.needle().len();
+            if let Some(delimiter) = self.judge(end)? {
+                return match self.body[..line_feed].ends_with(b"\r") {
+                    true => Ok((line_feed - 1, delimiter)),
+                    false => Err(FormError::BareLineEnd { offset: line_feed }),
+                };
             }
             from = end;
         }
@@ -165,15 +204,21 @@ impl Delimiters<'_> {
     }
 
     /// What stands behind the boundary, at `end`: nothing but padding, two dashes, or content after all.
-    fn judge(&self, end: usize) -> Option<Delimiter> {
+    fn judge(&self, end: usize) -> Result<Option<Delimiter>, FormError> {
         let rest = &self.body[end..];
-        if rest.starts_with(b"--") {
-            return Some(Delimiter::Closing);
+        if let Some(epilogue) = rest.strip_prefix(b"--") {
+            return match epilogue.iter().position(|byte| !byte.is_ascii_whitespace()) {
+                None => Ok(Some(Delimiter::Closing)),
+                Some(at) => Err(FormError::Epilogue { offset: end + 2 + at }),
+            };
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        rest[padding..].starts_with(CRLF).then_some(Delimiter::Opening {
-            line_end: end + padding,
-        })
+        let line_end = end + padding;
+        match &rest[padding..] {
+            [b'\r', b'\n', ..] => Ok(Some(Delimiter::Opening { line_end })),
+            [b'\n', ..] => Err(FormError::BareLineEnd { offset: line_end }),
+            _ => Ok(None),
+        }
     }
 }
 
@@ -185,36 +230,6 @@ fn header_end(body: &[u8], line_end: usize) -> Result<usize, FormError> {
         None if until == body.len() => Err(FormError::Truncated { offset: until }),
         None => Err(FormError::PartHeaderTooLong { offset: line_end }),
     }
-}
-
-/// The `name` in a part's `content-disposition`. `offset` is where `header` stands in the body.
-fn field_name(header: &[u8], offset: usize) -> Result<Option<Vec<u8>>, FormError> {
-    let malformed = FormError::PartHeader { offset };
-    let mut disposed = false;
-    let mut name = None;
-    for line in header.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii_end) {
-        if line.is_empty() {
-            continue;
-        }
-        let colon = memchr::memchr(b':', line).ok_or_else(|| malformed.clone())?;
-        let (key, value) = (&line[..colon], &line[colon + 1..]);
-        if key.is_empty() || key.iter().any(u8::is_ascii_whitespace) {
-            return Err(malformed);
-        }
-        if !key.eq_ignore_ascii_case(b"content-disposition") {
-            continue;
-        }
-        if std::mem::replace(&mut disposed, true) {
-            return Err(malformed);
-        }
-        for parameter in Parameters::of(value) {
-            let (key, value) = parameter.map_err(|_| malformed.clone())?;
-            if key.eq_ignore_ascii_case(b"name") && name.replace(value).is_some() {
-                return Err(malformed);
-            }
-        }
-    }
-    Ok(name)
 }
 
 fn decode_model(offset: usize, value: &[u8]) -> Result<Model, FormError> {

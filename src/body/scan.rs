@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::member::{Member, Seen, Spelling};
 use super::{Facts, MODEL_BYTES_MAX, Model, Notation, ScanError};
 
 /// Finds the top-level `model` and `stream` of the JSON object `body`, and whether it is bound to one account's state
@@ -13,7 +14,8 @@ use super::{Facts, MODEL_BYTES_MAX, Model, Notation, ScanError};
 ///
 /// The whole body is checked against the grammar of RFC 8259, at any depth and without recursion. Only the grammar:
 /// numbers of any size, lone surrogates and bytes that are not UTF-8 pass where they are inside other values, since
-/// they are forwarded untouched and the upstream is their judge. Top-level keys must be UTF-8.
+/// they are forwarded untouched and the upstream is their judge. Top-level keys must be UTF-8. Names that readers may
+/// disagree on are refused: of the members that the gateway reads, each may be there once, in its own spelling.
 ///
 /// # Errors
 /// See [`ScanError`]. Malformed JSON is reported before anything that is wrong with `model`.
@@ -22,6 +24,9 @@ pub fn scan(body: &[u8]) -> Result<Facts, ScanError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     if let Err(error) = json.deserialize_map(&mut found).and_then(|()| json.end()) {
         return Err(ScanError::from_json(&error, body, found.in_model));
+    }
+    if let Some(fault) = found.dispute(body) {
+        return Err(fault);
     }
     Ok(Facts {
         model: found.model(body)?,
@@ -37,27 +42,53 @@ struct Found<'body> {
     model_again: Option<&'body RawValue>,
     stream: bool,
     pinned: bool,
+    seen: Seen,
+    /// The first name that readers disagree on, as it stands in the body.
+    disputed: Option<(Member, Spelling, &'body str)>,
     /// A `model` value has been begun and not ended: a fault now lies within it.
     in_model: bool,
 }
 
-impl Found<'_> {
+impl<'body> Found<'body> {
+    /// What is wrong with the names that were found, although the body is JSON.
+    fn dispute(&self, body: &[u8]) -> Option<ScanError> {
+        if let (Some(first), Some(second)) = (self.model, self.model_again) {
+            return Some(ScanError::ModelTwice {
+                first: span_in(body, first.get()).start,
+                second: span_in(body, second.get()).start,
+            });
+        }
+        let (member, spelling, token) = self.disputed?;
+        let (member, offset) = (member.name(), span_in(body, token).start);
+        Some(match spelling {
+            Spelling::Exact => ScanError::MemberTwice { member, offset },
+            Spelling::Alike => ScanError::MemberAlike { member, offset },
+        })
+    }
+
     fn model(&self, body: &[u8]) -> Result<Option<Model>, ScanError> {
         let Some(token) = self.model.map(RawValue::get) else {
             return Ok(None);
         };
         let span = span_in(body, token);
-        if let Some(again) = self.model_again {
-            return Err(ScanError::ModelTwice {
-                first: span.start,
-                second: span_in(body, again.get()).start,
-            });
-        }
         Ok(Some(Model {
             name: decode_model(token, span.start)?,
             span,
             notation: Notation::Json,
         }))
+    }
+
+    /// The value of a member that is called `token`, with its quotes and escapes.
+    fn take(&mut self, member: Member, token: &'body str, value: &'body RawValue) {
+        let again = self.seen.again(member);
+        match member {
+            Member::Model if again => self.model_again = Some(value),
+            _ if again => self.disputed = self.disputed.or(Some((member, Spelling::Exact, token))),
+            Member::Model => self.model = Some(value),
+            Member::Stream => self.stream = value.get() == "true",
+            Member::PreviousResponse | Member::Conversation => self.pinned |= value.get() != "null",
+            Member::Choices => {}
+        }
     }
 }
 
@@ -70,19 +101,18 @@ impl<'body> Visitor<'body> for &mut Found<'body> {
 
     fn visit_map<A: MapAccess<'body>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(key) = members.next_key::<&RawValue>()? {
-            match Key::of(key.get()) {
-                Key::Model => {
-                    self.in_model = true;
+            let token = key.get();
+            match called(token) {
+                Some((member, Spelling::Exact)) => {
+                    self.in_model = member == Member::Model;
                     let value = members.next_value::<&RawValue>()?;
                     self.in_model = false;
-                    match self.model {
-                        None => self.model = Some(value),
-                        Some(_) => self.model_again = Some(value),
-                    }
+                    self.take(member, token, value);
                 }
-                Key::Stream => self.stream = members.next_value::<&RawValue>()?.get() == "true",
-                Key::Binding => self.pinned |= members.next_value::<&RawValue>()?.get() != "null",
-                Key::Other => {
+                other => {
+                    if let Some((member, spelling)) = other {
+                        self.disputed = self.disputed.or(Some((member, spelling, token)));
+                    }
                     members.next_value::<IgnoredAny>()?;
                 }
             }
@@ -91,32 +121,14 @@ impl<'body> Visitor<'body> for &mut Found<'body> {
     }
 }
 
-enum Key {
-    Model,
-    Stream,
-    /// Its value names state that one account keeps: an earlier answer, a conversation.
-    Binding,
-    Other,
-}
-
-impl Key {
-    /// `token` still has its quotes and escapes.
-    fn of(token: &str) -> Self {
-        if !token.contains('\\') {
-            return Self::named(token.trim_matches('"'));
-        }
-        // A key with a lone surrogate can't be decoded, and so is neither name.
-        serde_json::from_str::<String>(token).map_or(Self::Other, |name| Self::named(&name))
+/// `token` still has its quotes and escapes.
+fn called(token: &str) -> Option<(Member, Spelling)> {
+    if !token.contains('\\') {
+        return Member::called(token.trim_matches('"'));
     }
-
-    fn named(name: &str) -> Self {
-        match name {
-            "model" => Self::Model,
-            "stream" => Self::Stream,
-            "previous_response_id" | "conversation" => Self::Binding,
-            _ => Self::Other,
-        }
-    }
+    // A key with a lone surrogate can't be decoded, and so is no name of ours.
+    let name = serde_json::from_str::<String>(token).ok()?;
+    Member::called(&name)
 }
 
 fn decode_model(token: &str, offset: usize) -> Result<String, ScanError> {

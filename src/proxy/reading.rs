@@ -22,6 +22,16 @@ use crate::transport::clock::before;
 /// The whole body, and the facts that it states.
 pub(super) async fn read(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -> Result<Replay, Stop> {
     // What could not be read in the end need not be received.
+    if session
+        .req_header()
+        .headers
+        .get_all(CONTENT_TYPE)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
+        return Err(Refusal::ContentTypeTwice.into());
+    }
     let encoding = Encoding::of(&session.req_header().headers).map_err(Refusal::Encoding)?;
     let raw = collect(session, ctx).await?;
     ctx.read_at = Instant::now();

@@ -47,6 +47,8 @@ pub(super) enum Refusal {
     TooSlow { limit: Duration },
     #[error(transparent)]
     MalformedBody(#[from] MalformedChunk),
+    #[error("the request has `content-type` twice, and readers disagree on which one holds; send it once")]
+    ContentTypeTwice,
     #[error(transparent)]
     Encoding(#[from] EncodingError),
     #[error(transparent)]
@@ -96,6 +98,7 @@ impl Refusal {
             Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
             Self::Path(_)
             | Self::MalformedBody(_)
+            | Self::ContentTypeTwice
             | Self::Encoding(EncodingError::Corrupt { .. })
             | Self::Body(_)
             | Self::Form(_)
@@ -111,7 +114,7 @@ impl Refusal {
             Self::Path(_) => "invalid_path",
             Self::Administered { .. } => "account_administration",
             Self::Header(fault) => fault.code(),
-            Self::MalformedBody(_) => "malformed_request",
+            Self::MalformedBody(_) | Self::ContentTypeTwice => "malformed_request",
             Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => "request_too_large",
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => "unsupported_encoding",
             Self::TooSlow { .. } => "request_timeout",

@@ -89,6 +89,51 @@ async fn bodies_without_a_good_model() {
 }
 
 #[tokio::test]
+async fn members_that_readers_disagree_on() {
+    let (upstream, gateway) = guarded("").await;
+    for (body, member) in [
+        ("{\"model\":\"m\",\"Model\":\"dear\"}", "model"),
+        ("{\"MODEL\":\"dear\",\"model\":\"m\"}", "model"),
+        ("{\"model\":\"m\",\"\\u004dodel\":\"dear\"}", "model"),
+        ("{\"model\":\"m\",\"mod\\u0065l\":\"dear\"}", "model"),
+        ("{\"model\":\"m\",\"model\":\"m\"}", "model"),
+        ("{\"Model\":\"m\"}", "model"),
+        ("{\"model\":\"m\",\"Stream\":true}", "stream"),
+        ("{\"model\":\"m\",\"\u{17f}tream\":true}", "stream"),
+        ("{\"model\":\"m\",\"stream\":false,\"stream\":true}", "stream"),
+        ("{\"model\":\"m\",\"n\":1,\"N\":9}", "n"),
+        ("{\"model\":\"m\",\"n\":1,\"n\":9}", "n"),
+        (
+            "{\"model\":\"m\",\"Previous_Response_Id\":\"r\"}",
+            "previous_response_id",
+        ),
+        (
+            "{\"model\":\"m\",\"conversation\":null,\"conversation\":\"c\"}",
+            "conversation",
+        ),
+    ] {
+        for path in [CHAT, MESSAGES] {
+            let response = gateway.post(path, body).await;
+            check_shape(path, &response, 400);
+            let message = response.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(&format!("`{member}`")), "{body}: {message}");
+            assert!(!message.contains("dear"), "{message}");
+        }
+    }
+    let begins_with_a_mark = gateway
+        .post(CHAT, [b"\xef\xbb\xbf", chat("m").as_bytes()].concat())
+        .await;
+    check_shape(CHAT, &begins_with_a_mark, 400);
+    assert!(begins_with_a_mark.text().contains("byte order mark"));
+    let twice = "content-type: multipart/form-data; boundary=b\r\n";
+    check_shape(CHAT, &gateway.exchange(post_with(CHAT, twice, chat("m"))).await, 400);
+    check_well(&upstream, &gateway).await;
+    // Further in, and in other members, names are for the upstream to judge.
+    let body = r#"{"model":"m","a":{"Model":1,"model":2,"model":3},"b":1,"B":2,"messages":[],"messages":[]}"#;
+    assert_eq!(gateway.post(CHAT, body).await.status(), 200);
+}
+
+#[tokio::test]
 async fn deep_nesting_is_no_fault_where_the_model_is_good() {
     let (upstream, gateway) = guarded("").await;
     let body = format!("{{\"x\":{}{},\"model\":\"m\"}}", "[".repeat(10_000), "]".repeat(10_000));

@@ -1,8 +1,23 @@
 //! The parameters of a header value: `form-data; name="model"` (RFC 9110 §5.6.6).
 
-/// `(name, value)` of each parameter behind the value's first `;`, quotes and escapes taken off. Ends at a fault.
+/// Each parameter behind the value's first `;`. Ends at a fault.
 pub(super) struct Parameters<'value> {
     rest: &'value [u8],
+}
+
+/// One parameter, with quotes and escapes taken off its value.
+pub(super) struct Parameter<'value> {
+    pub(super) name: &'value [u8],
+    pub(super) value: Vec<u8>,
+    /// Its value had a backslash, which not every reader takes for an escape.
+    pub(super) has_escape: bool,
+}
+
+impl Parameter<'_> {
+    /// Whether this is `name` in extended notation: `name*`, `name*0` (RFC 2231, RFC 8187).
+    pub(super) fn is_extended(&self, name: &[u8]) -> bool {
+        self.name.get(name.len()) == Some(&b'*') && self.name[..name.len()].eq_ignore_ascii_case(name)
+    }
 }
 
 /// A parameter without `=`, or a quote that does not end.
@@ -15,7 +30,7 @@ impl<'value> Parameters<'value> {
         Self { rest: &value[first..] }
     }
 
-    fn parameter(&mut self) -> Result<(&'value [u8], Vec<u8>), Malformed> {
+    fn parameter(&mut self) -> Result<Parameter<'value>, Malformed> {
         let equals = memchr::memchr2(b'=', b';', self.rest).ok_or(Malformed)?;
         if self.rest[equals] == b';' {
             return Err(Malformed);
@@ -24,13 +39,25 @@ impl<'value> Parameters<'value> {
         let value = self.rest[equals + 1..].trim_ascii_start();
         if let Some(quoted) = value.strip_prefix(b"\"") {
             let (value, rest) = unquoted(quoted)?;
+            let has_escape = quoted.len() - rest.len() > value.len() + 1;
             self.rest = rest.trim_ascii_start();
             let ends = self.rest.is_empty() || self.rest.starts_with(b";");
-            return if ends { Ok((name, value)) } else { Err(Malformed) };
+            let parameter = Parameter {
+                name,
+                value,
+                has_escape,
+            };
+            return if ends { Ok(parameter) } else { Err(Malformed) };
         }
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
         self.rest = &value[end..];
-        Ok((name, value[..end].trim_ascii_end().to_vec()))
+        let value = value[..end].trim_ascii_end().to_vec();
+        let has_escape = value.contains(&b'\\');
+        Ok(Parameter {
+            name,
+            value,
+            has_escape,
+        })
     }
 }
 
@@ -49,7 +76,7 @@ fn unquoted(quoted: &[u8]) -> Result<(Vec<u8>, &[u8]), Malformed> {
 }
 
 impl<'value> Iterator for Parameters<'value> {
-    type Item = Result<(&'value [u8], Vec<u8>), Malformed>;
+    type Item = Result<Parameter<'value>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // Empty parameters are no fault (`; ;`).

@@ -59,15 +59,16 @@ fn headers_are_spelled_in_many_ways() {
     for header in [
         "Content-Disposition: form-data; name=\"model\"",
         "CONTENT-DISPOSITION:form-data;NAME=model",
-        "content-disposition: form-data; filename=\"a;b\\\"name=x\"; name=\"mod\\el\" ; ",
+        "content-disposition: form-data; filename=\"a;b name=x\"; name=\"model\" ; ",
+        "content-disposition: form-data; name=\"model\"; filename=\"a\\\"b.wav\"",
+        "content-disposition: form-data; name=\"model\"\r\ncontent-transfer-encoding: 8Bit",
         "content-type: text/plain; name=\"no\"\r\ncontent-disposition: form-data; name=\"model\"\r\nx:",
     ] {
         assert_eq!(name(&form(&[(header, b"m")])).as_deref(), Some("m"), "{header}");
     }
     for header in [
-        "content-disposition: form-data; name=\"Model\"",
+        "content-disposition: form-data; name=\"models\"",
         "content-disposition: form-data; filename=\"model\"",
-        "content-disposition: form-data; name*=utf-8''model",
         "content-type: text/plain; name=\"model\"",
         "x-content-disposition: form-data; name=\"model\"",
     ] {
@@ -78,14 +79,20 @@ fn headers_are_spelled_in_many_ways() {
 #[test]
 fn delimiters_are_told_from_content() {
     for (body, expected) in [
-        // A preamble, padding, an epilogue.
+        // An empty line, padding, and more of both at the end.
         (
-            &b"preamble\r\n--b0undary \t\r\ncontent-disposition: form-data; name=model\r\n\r\nm\r\n--b0undary-- \r\n--b0undary\r\nepilogue"[..],
+            &b"\r\n--b0undary \t\r\ncontent-disposition: form-data; name=model\r\n\r\nm\r\n--b0undary-- \r\n\r\n"[..],
             Some("m"),
         ),
-        (b"--b0undaryX\r\n--b0undary\r\ncontent-disposition: form-data; name=model\r\n\r\nm\r\n--b0undary--", Some("m")),
+        (
+            b"--b0undary\r\ncontent-disposition: form-data; name=model\r\n\r\nm\r\n--b0undary--",
+            Some("m"),
+        ),
         // Without content.
-        (b"--b0undary\r\ncontent-disposition: form-data; name=model\r\n\r\n\r\n--b0undary--", Some("")),
+        (
+            b"--b0undary\r\ncontent-disposition: form-data; name=model\r\n\r\n\r\n--b0undary--",
+            Some(""),
+        ),
         // Without headers, without parts.
         (b"--b0undary\r\n\r\nmodel\r\n--b0undary--", None),
         (b"--b0undary--", None),
@@ -104,8 +111,17 @@ fn each_fault_has_its_name() {
         (b"--b0undar\r\n".to_vec(), BoundaryNotFound),
         (
             b"--b0undary\n\nlines end in CRLF\n--b0undary--\n".to_vec(),
-            BoundaryNotFound,
+            BareLineEnd { offset: 10 },
         ),
+        (form(&[("x: y", b"a\n--b0undary\r\n\r\nb")]), BareLineEnd { offset: 21 }),
+        (form(&[("x: y", b"a\n--b0undary--")]), Epilogue { offset: 36 }),
+        (form(&[("x: y", b"a\r\n--b0undary\nb")]), BareLineEnd { offset: 33 }),
+        ([b"preamble\r\n", &form(&[])[..]].concat(), Preamble),
+        ([b"--b0undaryX\r\n", &form(&[])[..]].concat(), Preamble),
+        ([b" ", &form(&[])[..]].concat(), BoundaryNotFound),
+        ([&form(&[])[..], b"x"].concat(), Epilogue { offset: 14 }),
+        ([&form(&[])[..], b"--b0undary\r\n"].concat(), Epilogue { offset: 14 }),
+        (b"--b0undary--x".to_vec(), Epilogue { offset: 12 }),
         (b"--b0undary\r\nx: y".to_vec(), Truncated { offset: 16 }),
         (
             b"--b0undary\r\nx: y\r\n\r\nz\r\n--b0undar".to_vec(),
@@ -137,6 +153,60 @@ fn each_fault_has_its_name() {
         (
             form(&[(&format!("{MODEL}\r\n{MODEL}"), b"")]),
             PartHeader { offset: 10 },
+        ),
+        (
+            form(&[("content-disposition: form-data; name*=utf-8''model", b"")]),
+            PartHeader { offset: 10 },
+        ),
+        (
+            form(&[("content-disposition: form-data; name=\"mod\\el\"", b"")]),
+            PartHeader { offset: 10 },
+        ),
+        (
+            form(&[(
+                "content-disposition: form-data; name=a; filename=\"x\\\"; name=model; b=\\\"\"",
+                b"",
+            )]),
+            PartHeader { offset: 10 },
+        ),
+        (
+            form(&[("content-disposition: form-data; name=a\nx: y", b"")]),
+            PartHeader { offset: 10 },
+        ),
+        (
+            form(&[("content-disposition: form-data; name=a\rx: y", b"")]),
+            PartHeader { offset: 10 },
+        ),
+        (
+            form(&[("content-disposition: form-data; name=Model", b"")]),
+            FieldAlike {
+                field: "model",
+                offset: 58,
+            },
+        ),
+        (
+            form(&[("content-disposition: form-data; name=\"stream[]\"", b"")]),
+            FieldAlike {
+                field: "stream",
+                offset: 63,
+            },
+        ),
+        (
+            form(&[(&format!("{MODEL}\r\ncontent-transfer-encoding: base64"), b"bQ==")]),
+            FieldEncoded {
+                field: "model",
+                offset: 95,
+            },
+        ),
+        (
+            form(&[
+                ("content-disposition: form-data; name=n", b"1"),
+                ("content-disposition: form-data; name=n", b"2"),
+            ]),
+            FieldTwice {
+                field: "n",
+                offset: 111,
+            },
         ),
         (form(&[(&long_header, b"")]), PartHeaderTooLong { offset: 10 }),
         (
@@ -174,6 +244,8 @@ fn the_boundary_is_a_parameter() {
             Err(FormError::BadBoundary),
         ),
         ("multipart/form-data; boundary", Err(FormError::BadBoundary)),
+        ("multipart/form-data; boundary*=utf-8''b", Err(FormError::BadBoundary)),
+        ("multipart/form-data; boundary=\"a\\b\"", Err(FormError::BadBoundary)),
         (
             &*format!("multipart/form-data; boundary={longest}b"),
             Err(FormError::BadBoundary),
@@ -232,9 +304,9 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|pieces| pieces.concat())
         .prop_filter("holds a delimiter", |content| {
             let around = [b"\r\n", &content[..], b"\r\n--b0undary"].concat();
-            ["\r\n", "--", " ", "\t"]
+            ["\r\n", "\n", "--", " ", "\t"]
                 .iter()
-                .all(|end| memmem::find(&around, format!("\r\n--b0undary{end}").as_bytes()).is_none())
+                .all(|end| memmem::find(&around, format!("\n--b0undary{end}").as_bytes()).is_none())
         })
 }
 

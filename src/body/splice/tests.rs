@@ -11,10 +11,10 @@ fn joined(segments: &Segments) -> Vec<u8> {
 
 #[test]
 fn only_the_value_changes() {
-    let body = Bytes::from_static(b"{ \"n\": 1e999,\t\"model\" :\"gpt\\u002d4o\" ,\"x\":\"\\ud800\", \"n\":-0}\n");
+    let body = Bytes::from_static(b"{ \"k\": 1e999,\t\"model\" :\"gpt\\u002d4o\" ,\"x\":\"\\ud800\", \"k\":-0}\n");
     let facts = scan(&body).unwrap();
     let sent = segments(&body, &facts, Some("a/\"b\"\\\u{1}é"));
-    let expected = "{ \"n\": 1e999,\t\"model\" :\"a/\\\"b\\\"\\\\\\u0001é\" ,\"x\":\"\\ud800\", \"n\":-0}\n";
+    let expected = "{ \"k\": 1e999,\t\"model\" :\"a/\\\"b\\\"\\\\\\u0001é\" ,\"x\":\"\\ud800\", \"k\":-0}\n";
     assert_eq!(String::from_utf8(joined(&sent)).unwrap(), expected);
     assert_eq!(sent.len(), expected.len());
 }
