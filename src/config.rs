@@ -10,6 +10,7 @@ mod file;
 pub mod glob;
 mod headers;
 mod interpolate;
+mod key_like;
 mod keys;
 mod listen;
 mod load;
@@ -26,6 +27,7 @@ mod search;
 mod secret;
 mod server;
 mod shield;
+mod socket_mode;
 mod source;
 mod tls;
 mod trail;
@@ -47,6 +49,7 @@ pub use load::{KeyPolicy, LoadOptions, Loaded, load};
 pub use policy::ATTEMPTS_MAX;
 pub use schema::schema;
 pub use search::{Found, find};
+pub use socket_mode::OPEN_SOCKET_MODE;
 pub use source::{Place, Source};
 pub use trail::{Content, Read};
 
@@ -73,6 +76,8 @@ pub struct Listener {
     /// What a TLS listener shows to its clients.
     pub tls: Option<Identity>,
     pub h2c: bool,
+    /// Of a unix socket's file. `None`: [`OPEN_SOCKET_MODE`].
+    pub socket_mode: Option<u32>,
 }
 
 /// Where the operator looks.

@@ -44,6 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .lock()
         .write_all(loaded.render(terminal::colour_on_stderr()).as_bytes())?;
 
+    let notes = loaded.render_notes(terminal::colour_on_stdout());
     let errors = loaded.count(Severity::Error);
     let warnings = loaded.count(Severity::Warning);
     let faults = match (errors, warnings) {
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let routes = number(config.routes.len(), "route");
             writeln!(
                 io::stdout().lock(),
-                "{}: {upstreams}, {routes}, {faults}",
+                "{notes}{}: {upstreams}, {routes}, {faults}",
                 file.display()
             )?;
             Ok(ExitCode::SUCCESS)

@@ -8,6 +8,8 @@ pub enum Severity {
     Error,
     /// It is used, but probably not what was meant.
     Warning,
+    /// It is used, and may well be what was meant: for who checks it.
+    Note,
 }
 
 impl Severity {
@@ -15,6 +17,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         }
     }
 }
@@ -49,6 +52,13 @@ impl Diagnostic {
         }
     }
 
+    pub(super) fn note(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Note,
+            ..Self::error(code, place, message)
+        }
+    }
+
     /// An error about the file as a whole.
     pub(super) fn of_file(code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -70,6 +80,7 @@ impl Diagnostic {
         let tint = match self.severity {
             Severity::Error => RED,
             Severity::Warning => YELLOW,
+            Severity::Note => BLUE,
         };
         let title = paint.with(tint, &format!("{}[{}]", self.severity.name(), self.code));
         let mut out = format!("{title}{}\n", paint.with(BOLD, &format!(": {}", self.message)));

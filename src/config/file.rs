@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::Complaint;
+use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
-use super::reader::{Reader, quote};
+use super::reader::{Reader, Text, quote};
 
 /// A certificate bundle of every public authority is a quarter of this.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,6 +36,23 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
         Err(format!("it is larger than {max_bytes} bytes"))
     } else {
         Ok(bytes)
+    }
+}
+
+/// Where Docker, Podman and Kubernetes put secrets that one container alone sees, with a mode that says otherwise.
+const CONTAINER_SECRETS: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// Warns where every user of this machine can read the key in the file at `path`. (That a group can is how root hands a
+/// key to the service.)
+pub(super) fn warn_if_open(reader: &mut Reader<'_>, text: &Text<'_>, path: &Path) {
+    let is_open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
+    let is_containers = CONTAINER_SECRETS.iter().any(|directory| path.starts_with(directory));
+    if is_open && !is_containers && reader.keys_required() {
+        let message = format!("every user of this machine can read the key in {}", quote(text.written));
+        reader.report(
+            Diagnostic::warning("open-key-file", text.place, message)
+                .help("take the others' right away: `chmod o-r FILE`"),
+        );
     }
 }
 

@@ -152,6 +152,7 @@ section! {
     LISTENER = "listener", "An address with TLS or HTTP/2." => {
         "address" = Text, Required, "`ADDRESS:PORT` or `unix:/path`.";
         "h2c" = Flag, Written("false"), "HTTP/2 without TLS as well.";
+        "mode" = Text, Told("0666"), "Of a unix socket: who may connect, as octal permissions such as `0660`.";
         "tls" = Shape::Section(&LISTENER_TLS), NONE, "Offers `h2` and `http/1.1`.";
     }
 }

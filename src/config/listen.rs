@@ -9,7 +9,7 @@ use super::file::{self, Pem};
 use super::interpolate::Origin;
 use super::reader::Reader;
 use super::source::Place;
-use super::{Identity, ListenAddress, Listener, keys, quantity};
+use super::{Identity, ListenAddress, Listener, keys, quantity, socket_mode};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
@@ -20,6 +20,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -
             address: ListenAddress::Tcp(DEFAULT.to_owned()),
             tls: None,
             h2c: false,
+            socket_mode: None,
         }];
     };
     let items = reader.items(node, at, "`listen`").unwrap_or_default();
@@ -50,6 +51,11 @@ pub(super) fn listeners(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -
             let help = "listen on 127.0.0.1 or a unix socket, or let only trusted hosts through";
             reader.report(Diagnostic::warning("open-listener", place, message).help(help));
         }
+        if let (ListenAddress::Unix(_), None) = (&listener.address, listener.socket_mode) {
+            let message = "every user of this machine can connect to this socket and spend your keys";
+            let help = "write `{ address: unix:/path, mode: 0660 }` to let its user and group in alone";
+            reader.report(Diagnostic::note("open-socket", place, message).help(help));
+        }
         listeners.push((listener, place));
     }
     listeners.into_iter().map(|(listener, _)| listener).collect()
@@ -63,12 +69,21 @@ fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<(Listener, Place)> {
             .get("h2c")
             .and_then(|node| reader.value(node, "`h2c`", quantity::boolean))
             .unwrap_or(false);
+        let mode = fields.get("mode").filter(|node| !matches!(node.value, Value::Nothing));
+        let socket_mode = mode.and_then(|node| reader.value(node, "`mode`", socket_mode::parse));
         let node = fields.required(reader, "address")?;
+        let address = address(reader, node)?;
+        if let (ListenAddress::Tcp(_), Some(mode)) = (&address, mode) {
+            let message = "only the file of a unix socket has a `mode`";
+            reader.report(Diagnostic::error("bad-mode", mode.place, message).help("remove it"));
+        }
         return Some((
             Listener {
-                address: address(reader, node)?,
+                address,
                 tls,
                 h2c,
+                // After a fault, rather closed than open.
+                socket_mode: socket_mode.or(mode.map(|_| 0o600)),
             },
             node.place,
         ));
@@ -78,6 +93,7 @@ fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<(Listener, Place)> {
             address: address(reader, node)?,
             tls: None,
             h2c: false,
+            socket_mode: None,
         },
         node.place,
     ))

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{self, Node};
+use super::masking::Secrets;
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::trail::{Read, Trail};
-use super::{Config, admin, chain, file, keys, listen, masking, policy, route, server, upstream};
+use super::{Config, admin, chain, file, keys, listen, policy, route, server, upstream};
 
 /// Some ten thousand routes.
 pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,17 +36,28 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// In the order of the file; what concerns the file as a whole comes first.
     pub diagnostics: Vec<Diagnostic>,
+    /// What is no fault, in the order of the file: only `check` tells it.
+    pub notes: Vec<Diagnostic>,
     pub source: Source,
     pub read: Read,
 }
 
 impl Loaded {
-    /// Every diagnostic as a person reads it, a blank line after each. Holds no secret.
+    /// Every fault as a person reads it, a blank line after each. Holds no secret.
     pub fn render(&self, colour: bool) -> String {
-        self.diagnostics
+        self.rendered(&self.diagnostics, colour)
+    }
+
+    /// The notes likewise.
+    pub fn render_notes(&self, colour: bool) -> String {
+        self.rendered(&self.notes, colour)
+    }
+
+    fn rendered(&self, diagnostics: &[Diagnostic], colour: bool) -> String {
+        let rendered = diagnostics
             .iter()
-            .map(|diagnostic| diagnostic.render(&self.source, colour) + "\n")
-            .collect()
+            .map(|diagnostic| diagnostic.render(&self.source, colour) + "\n");
+        rendered.collect()
     }
 
     pub fn count(&self, severity: Severity) -> usize {
@@ -73,6 +85,7 @@ pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
                 "unreadable-file",
                 format!("can't read the configuration: {reason}"),
             )],
+            notes: Vec::new(),
             source: Source::new(file.to_path_buf(), String::new()),
             read: trail.end(),
         },
@@ -82,17 +95,21 @@ pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
 fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded {
     let root = match document::parse(&source) {
         Ok(root) => root,
-        Err(fault) => {
-            source.hide(masking::secrets_of_text(source.text()));
+        Err(mut fault) => {
+            let secrets = Secrets::of_text(source.text());
+            secrets.censor(&mut fault);
+            source.hide(secrets.places);
             return Loaded {
                 config: None,
                 diagnostics: vec![fault],
+                notes: Vec::new(),
                 source,
                 read: trail.end(),
             };
         }
     };
-    source.hide(masking::secrets(&root));
+    let secrets = Secrets::of(&root, source.text());
+    source.hide(secrets.places.clone());
     let mut reader = Reader::new(source, trail, options);
     let config = config(&mut reader, &root);
     let Reader {
@@ -101,10 +118,14 @@ fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded 
         mut diagnostics,
         ..
     } = reader;
+    diagnostics.iter_mut().for_each(|diagnostic| secrets.censor(diagnostic));
     // In the file's order; what an alias repeats is one fault.
     diagnostics
         .sort_by(|a, b| (a.place, a.severity, a.code, &a.message).cmp(&(b.place, b.severity, b.code, &b.message)));
     diagnostics.dedup();
+    let (notes, diagnostics): (Vec<_>, Vec<_>) = diagnostics
+        .into_iter()
+        .partition(|diagnostic| diagnostic.severity == Severity::Note);
     let faultless = diagnostics
         .iter()
         .all(|diagnostic| diagnostic.severity == Severity::Warning);
@@ -115,6 +136,7 @@ fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded 
             ..config
         }),
         diagnostics,
+        notes,
         source,
         read,
     }

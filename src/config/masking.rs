@@ -1,10 +1,14 @@
-//! What no excerpt of the file may show: credentials that someone wrote into it, also under a key that is misspelt,
-//! repeated or of the wrong type.
+//! What no excerpt of the file and no message may show: credentials that someone wrote into it, also under a key that is
+//! misspelt, repeated or of the wrong type, and what looks like one anywhere else.
 
 use std::ops::Range;
 
+use aho_corasick::AhoCorasick;
+
+use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::{is_name, is_variable};
+use super::key_like;
 use super::nearest::nearest;
 
 /// A scalar under a key with one of these in its name may be a credential.
@@ -15,7 +19,7 @@ enum Under {
     Anything,
     /// Every scalar may be a credential.
     Secret,
-    /// The query of a URL here may be a credential.
+    /// The query of a URL here, which may be a path only, may be a credential.
     Account,
     /// `key` is a path here, `headers`, `first_token` and `auth` are clocks or classes.
     Settings,
@@ -23,13 +27,101 @@ enum Under {
     Routes,
 }
 
-/// The scalars to hide, in order.
-pub(super) fn secrets(root: &Node) -> Vec<Range<usize>> {
-    let mut out = Vec::new();
+/// A shorter text is a word like any other.
+const TEXT_MIN_BYTES: usize = 6;
+/// As much of a longer one as a message may show of it before it is cut.
+const TEXT_MAX_BYTES: usize = 32;
+
+/// The credentials of a file.
+#[derive(Default)]
+pub(super) struct Secrets {
+    /// Where they stand, in order.
+    pub(super) places: Vec<Range<usize>>,
+    texts: Vec<String>,
+    /// Finds the texts, however many they are.
+    finder: Option<AhoCorasick>,
+}
+
+impl Secrets {
+    /// Those of a file that was parsed.
+    pub(super) fn of(root: &Node, text: &str) -> Self {
+        let mut secrets = scalars(root);
+        secrets.places.extend(key_like::find(text));
+        secrets.texts.sort_unstable();
+        secrets.texts.dedup();
+        let has_texts = !secrets.texts.is_empty();
+        secrets.finder = has_texts.then(|| AhoCorasick::new(&secrets.texts).ok()).flatten();
+        secrets.settled()
+    }
+
+    /// Those of a text that could not be parsed.
+    pub(super) fn of_text(text: &str) -> Self {
+        let mut places = after_keys(text);
+        places.extend(key_like::find(text));
+        Self {
+            places,
+            ..Self::default()
+        }
+        .settled()
+    }
+
+    /// In order, and none within another.
+    fn settled(mut self) -> Self {
+        self.places.sort_by_key(|range| range.start);
+        let mut places: Vec<Range<usize>> = Vec::with_capacity(self.places.len());
+        for place in self.places {
+            match places.last_mut() {
+                Some(last) if place.start < last.end => last.end = last.end.max(place.end),
+                _ => places.push(place),
+            }
+        }
+        Self { places, ..self }
+    }
+
+    /// Leaves them out of what is said about the file: values are in backquotes there.
+    pub(super) fn censor(&self, diagnostic: &mut Diagnostic) {
+        diagnostic.message = self.censored(&diagnostic.message);
+        diagnostic.help = diagnostic.help.as_deref().map(|help| self.censored(help));
+    }
+
+    fn censored(&self, text: &str) -> String {
+        let parts = text.split('`').enumerate().map(|(nth, part)| {
+            if nth % 2 == 0 || part.len() < TEXT_MIN_BYTES {
+                return part.to_owned();
+            }
+            if self.finder.as_ref().is_some_and(|finder| finder.is_match(part)) {
+                return "…".to_owned();
+            }
+            if part.len() < key_like::BEGUN_MIN_BYTES {
+                return part.to_owned();
+            }
+            let mut shown = String::new();
+            let mut after = 0;
+            for key in key_like::find(part) {
+                shown.push_str(&part[after..key.start]);
+                shown.push('…');
+                after = key.end;
+            }
+            shown + &part[after..]
+        });
+        parts.collect::<Vec<_>>().join("`")
+    }
+}
+
+fn scalars(root: &Node) -> Secrets {
+    let mut out = Secrets::default();
     let mut rest = vec![(root, Under::Anything)];
     while let Some((node, under)) = rest.pop() {
         match &node.value {
-            Value::Scalar(text) if hides(text, under) => out.push(node.place.range()),
+            Value::Scalar(text) if hides(text, under) => {
+                out.places.push(node.place.range());
+                if text.len() >= TEXT_MIN_BYTES {
+                    let end = (0..=text.len().min(TEXT_MAX_BYTES))
+                        .rev()
+                        .find(|&end| text.is_char_boundary(end));
+                    out.texts.push(text[..end.unwrap_or(0)].to_owned());
+                }
+            }
             Value::Nothing | Value::Scalar(_) | Value::Unquoted => {}
             Value::Sequence(items) => rest.extend(items.iter().map(|item| (item, under))),
             Value::Mapping(entries) => {
@@ -41,14 +133,12 @@ pub(super) fn secrets(root: &Node) -> Vec<Range<usize>> {
             }
         }
     }
-    out.sort_by_key(|range| range.start);
-    out.dedup();
     out
 }
 
 fn hides(text: &str, under: Under) -> bool {
     let has_user = text.contains("://") && text.contains('@');
-    let has_query = under == Under::Account && text.contains('?');
+    let has_query = text.contains('?') && (text.contains("://") || under == Under::Account);
     has_user || has_query || (under == Under::Secret && !is_variable(text) && !matches!(text, "none" | "passthrough"))
 }
 
@@ -78,13 +168,13 @@ fn names_secret(key: &str) -> bool {
     WORDS.iter().any(|secret| word.contains(secret)) || nearest(&word, WORDS).is_some()
 }
 
-/// The same for a text that could not be parsed: what follows such a key on its line, unless it is a variable.
-pub(super) fn secrets_of_text(text: &str) -> Vec<Range<usize>> {
+/// Of a text that could not be parsed: what follows such a key on its line, unless it is a variable.
+fn after_keys(text: &str) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut line_start = 0;
     for line in text.split_inclusive('\n') {
         let line_end = line_start + line.trim_end().len();
-        if line.contains("://") && line.contains('@') {
+        if line.contains("://") && line.contains(['@', '?']) {
             out.push(line_start..line_end);
             line_start += line.len();
             continue;
@@ -109,7 +199,7 @@ mod tests {
     use super::*;
 
     fn hidden(text: &str) -> Vec<&str> {
-        let ranges = secrets_of_text(text);
+        let ranges = after_keys(text);
         ranges.into_iter().map(|range| &text[range]).collect()
     }
 

@@ -9,7 +9,7 @@ use super::document::{Node, Value};
 use super::interpolate::{Origin, is_name};
 use super::reader::{Reader, STAND_IN, Text, quote};
 use super::source::Place;
-use super::{Key, Secret, keys};
+use super::{Key, Secret, file, keys};
 
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 /// The packaged unit hands over `/etc/switchback/keys/NAME` under this and `NAME`.
@@ -119,7 +119,11 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
         }),
         "file" => {
             let path = reader.resolve(&text.value);
-            from_file(reader, &text, &path)
+            let value = from_file(reader, &text, &path);
+            if value.is_ok() {
+                file::warn_if_open(reader, &text, &path);
+            }
+            value
         }
         _ => from_credential(reader, &text),
     };

@@ -174,14 +174,15 @@ fn is_name(name: &str) -> bool {
 }
 
 fn base_url(reader: &mut Reader<'_>, node: &Node) -> BaseUrl {
-    let has_user = node.text().is_some_and(|text| text.contains('@'));
+    // A user name or a query may be a credential.
+    let is_hidden = node.text().is_some_and(|text| text.contains(['@', '?']));
     let Some(text) = reader.text(node, "`url`") else {
         return BaseUrl::placeholder();
     };
     match url::parse(&text.value) {
         Ok(url) => url,
         Err(_) if text.origin == Origin::StandIn => BaseUrl::placeholder(),
-        Err(complaint) if has_user => {
+        Err(complaint) if is_hidden => {
             let message = format!("this URL {}", complaint.reason);
             reader.report(Diagnostic {
                 help: complaint.help,

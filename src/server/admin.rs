@@ -7,9 +7,7 @@ mod guard;
 mod page;
 mod places;
 
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +60,7 @@ impl<'a> AdminListener<'a> {
             address: config.address.clone(),
             tls: None,
             h2c: false,
+            socket_mode: Some(SOCKET_MODE),
         };
         Ok(Self {
             config,
@@ -78,7 +77,7 @@ impl<'a> AdminListener<'a> {
         for one in self.sockets.iter() {
             match &self.config.address {
                 ListenAddress::Tcp(_) => service.add_tcp(one.name()),
-                ListenAddress::Unix(_) => service.add_uds(one.name(), Some(Permissions::from_mode(SOCKET_MODE))),
+                ListenAddress::Unix(_) => service.add_uds(one.name(), None),
             }
             log::info!(address = one.bound().to_string().as_str(); "admin listener");
         }

@@ -131,6 +131,7 @@ fn load(attempt: &reload::Attempt) -> status::Load {
         severity: match fault.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         }
         .to_owned(),
         code: fault.code.to_owned(),

@@ -1,11 +1,11 @@
 //! The listening sockets. They are bound here, before Pingora starts, so that a failure is told plainly and readiness is
 //! never claimed too early; or they were there before, and take the place of what `listen` names.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,17 @@ use pingora_core::listeners::{L4BufferSettings, ListenerConfig, TcpSocketOptions
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::listening::Service as ListeningService;
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen, socket_with};
 
 use super::activation::{Inherited, InheritedSocket, Opener, Socket};
 use super::certificates::Certificates;
 use super::clients::tls::TlsListeners;
 use super::{Bound, ServeError};
-use crate::config::{ListenAddress, Listener};
+use crate::config::{ListenAddress, Listener, OPEN_SOCKET_MODE};
 use crate::transport::origin::keepalive;
+
+/// Until Pingora sets its own.
+const BACKLOG: i32 = 4096;
 
 /// The sockets that this process listens on, once more: for the process that takes over. Emptied when connections are to
 /// be refused.
@@ -94,7 +98,7 @@ impl Listeners {
             let origin = match inherited.take(&listener.address) {
                 Some(inherited) => Origin::of(inherited),
                 None => Origin {
-                    socket: bind(&listener.address)?,
+                    socket: bind(listener)?,
                     opener: Opener::Listen,
                     inherited: false,
                 },
@@ -111,6 +115,7 @@ impl Listeners {
                 address: inherited.address.clone(),
                 tls: None,
                 h2c: false,
+                socket_mode: None,
             };
             log::warn!(
                 address = listener.address.to_string().as_str();
@@ -197,11 +202,11 @@ impl BoundListener {
                 let ListenAddress::Unix(path) = &listener.address else {
                     return Err(io::ErrorKind::InvalidInput.into());
                 };
-                let name = match origin.inherited {
-                    true => nameless_file()?,
-                    false => String::from(&listener.address),
-                };
-                (Bound::Unix(path.clone()), name)
+                // That of a process before this one may be of another mode; systemd's has that of its unit.
+                if let (true, Opener::Listen, Some(mode)) = (origin.inherited, &origin.opener, listener.socket_mode) {
+                    fs::set_permissions(path, Permissions::from_mode(mode))?;
+                }
+                (Bound::Unix(path.clone()), nameless_file()?)
             }
         };
         Ok(Self {
@@ -239,8 +244,9 @@ fn socket_options() -> TcpSocketOptions {
     options
 }
 
-/// Pingora sets the mode of the file that a unix socket has. That of a socket which was there before is not ours to
-/// change (and systemd's can't be), so Pingora gets another: in memory, and kept open for as long as the process runs.
+/// Pingora sets the mode of the file that a unix socket has, when its service starts: too late for us, who have set it
+/// before, and not ours to let it do with a socket that was there before. So it gets another file: in memory, and kept
+/// open for as long as the process runs.
 fn nameless_file() -> io::Result<String> {
     let file = memfd_create("unix-listener", MemfdFlags::CLOEXEC)?;
     Ok(format!("/proc/self/fd/{}", std::fs::File::from(file).into_raw_fd()))
@@ -253,19 +259,27 @@ fn refused(address: &ListenAddress, reason: io::Error) -> ServeError {
     }
 }
 
-fn bind(address: &ListenAddress) -> Result<Socket, ServeError> {
-    match address {
+fn bind(listener: &Listener) -> Result<Socket, ServeError> {
+    match &listener.address {
         ListenAddress::Tcp(text) => TcpListener::bind(text).map(Socket::Tcp),
-        ListenAddress::Unix(path) => bind_unix(path).map(Socket::Unix),
+        ListenAddress::Unix(path) => {
+            let mode = listener.socket_mode.unwrap_or(OPEN_SOCKET_MODE);
+            bind_unix(path, mode).map(Socket::Unix)
+        }
     }
-    .map_err(|reason| refused(address, reason))
+    .map_err(|reason| refused(&listener.address, reason))
 }
 
 /// A socket file that nobody listens on any more is taken over; anything else at that path is left alone.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
         fs::remove_file(path)?;
     }
-    UnixListener::bind(path)
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    // Until it listens nobody can connect, so it is never more open than it should be, whatever the umask.
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
 }

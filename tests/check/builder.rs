@@ -1,5 +1,7 @@
 //! One run of `switchback check` in a directory of its own, with an environment of its own.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -28,10 +30,16 @@ impl Check {
         Self::new().file("c.yaml", yaml)
     }
 
+    /// A file that nobody else can read, whatever the umask.
     pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        self.file_with_mode(name, content, 0o600)
+    }
+
+    pub(crate) fn file_with_mode(self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> Self {
         let path = self.directory.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         self
     }
 

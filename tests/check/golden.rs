@@ -28,6 +28,8 @@ fn run(case: &Path) -> String {
         .file("text.pem", "no PEM at all\n")
         .file("binary", b"\xff\xfe")
         .file("newlines", "one\ntwo\n")
+        .file_with_mode("group-key", "sk-1\n", 0o640)
+        .file_with_mode("open-key", "sk-1\n", 0o644)
         .file("credentials/blank", "\n")
         .env("SET", "value-of-set")
         .env("EMPTY", "")

@@ -7,7 +7,7 @@ use crate::builder::Check;
 const SECRET: &str = "sk-9f8e7d";
 
 /// Ways to write a credential into the file, right and wrong; `SECRET` stands for it.
-const WRITTEN: [&str; 19] = [
+const WRITTEN: [&str; 27] = [
     "upstreams: { u: { url: nowhere, key: SECRET } }",
     "upstreams: { u: { url: nowhere, key: 'SECRET' , kye: SECRET } }",
     "upstreams: { u: { url: nowhere, key: \"${NONE:-SECRET}\" } }",
@@ -27,7 +27,47 @@ const WRITTEN: [&str; 19] = [
     "x: &k SECRET\nupstreams: { u: { url: nowhere, key: *k } }",
     "upstreams: { u: { key: SECRET, url: [ } }",
     "upstreams:\n  u:\n    key: SECRET: x\n",
+    "upstreams: { u: { url: 'https://host/v1?key=SECRET' } }",
+    "upstreams: { u: { url: 'host/v1?key=SECRET://' } }",
+    "upstreams: { u: { url: 'https://host/v1?key=SECRET', key: [ } }",
+    "upstreams: { u: { url: &k SECRET, key: *k } }",
+    "x: &k SECRET\nupstreams: { u: { url: *k, key: *k, protocol: *k } }",
+    "x: &d { key: SECRET }\nupstreams: { u: { <<: *d, url: nowhere } }",
+    "upstreams: { u: { key: &k SECRET, url: 'http://a', provider: *k, http: *k } }\nroutes: { m: [*k] }",
+    "upstreams: { u: { query: { key: &k SECRET }, url: 'http://a', timeouts: { idle: *k } } }\nroutes: { m: [{ upstream: *k }] }",
 ];
+
+/// Keys as providers make them, which are hidden wherever they were pasted.
+const PASTED: [&str; 3] = [
+    "sk-proj-Ab12Cd34Ef56Gh78Ij90",
+    "aB3dE6gH9jK2mN5pQ8sT1v",
+    "0123456789abcdef0123456789abcdef",
+];
+
+#[test]
+fn a_key_that_was_pasted_elsewhere_is_not_printed() {
+    for written in [
+        "upstreams: { u: { url: SECRET } }",
+        "upstreams: { u: { url: 'https://SECRET' , SECRET: 1 } }",
+        "upstreams: { SECRET: { url: nowhere } }\nroutes: { m: [SECRETx, 'SECRET/m', { upstream: SECRETy }] }",
+        "upstreams: { u: { url: 'http://a', protocol: SECRET, provider: \"SECRET\\n\", timeouts: { idle: SECRET } } }\nroutes: { m: [u], n: SECRET }",
+        "SECRET: 1",
+        "upstreams: { u: { url: 'http://a', key: { env: 'SECRET x' } } }\nroutes: { m: [{ route: SECRET }] }",
+        "upstreams: { u: { url: 'http://a', key: { file: SECRET } } }\nlisten: [SECRET]",
+        "upstreams: { u: { url: SECRET, [ } }",
+        "upstreams: { u: { url: *SECRET } }",
+    ] {
+        for key in PASTED {
+            let outcome = Check::of(&written.replace("SECRET", key)).run(&["check", "c.yaml"]);
+            assert_eq!(outcome.status, Some(1), "{written}");
+            // Half of it is too much.
+            for shown in [&key[..key.len() / 2], &key[key.len() / 2..]] {
+                assert!(!outcome.stderr.contains(shown), "{written}\n{}", outcome.stderr);
+            }
+            assert!(outcome.stderr.contains("error["), "{written}");
+        }
+    }
+}
 
 #[test]
 fn a_key_in_the_file_is_not_printed() {

@@ -170,11 +170,20 @@ async fn under_load_no_request_fails_and_a_running_stream_ends_whole() {
 async fn a_unix_socket_is_handed_over_twice() {
     let upstream = Upstream::always(Answer::json(200, completion("well"))).await;
     let yaml = chain(&[upstream.url()]) + "server: { drain: 1s }";
-    let mut gateway = Setup::new(yaml).unix().start().await;
+    let mut gateway = Setup::new(yaml).unix_with_mode("0660").start().await;
+    let Address::Unix(path) = gateway.address.clone() else {
+        panic!("not on a unix socket");
+    };
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o660);
+    // Other permissions take effect with an upgrade.
+    let text = fs::read_to_string(&gateway.file).unwrap();
+    fs::write(&gateway.file, text.replace("mode: 0660", "mode: 0600")).unwrap();
     gateway.signal("USR2");
     let first = Successor::of(&gateway).await;
     assert_eq!(gateway.end().await.code(), Some(0));
     assert_eq!(gateway.post(CHAT, chat("m")).await.status(), 200);
+    assert_eq!(mode(), 0o600);
     assert!(first.signal("USR2"));
     let second = gateway
         .log

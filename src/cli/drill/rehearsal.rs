@@ -94,6 +94,7 @@ pub(super) fn listen(config: &mut Config) -> io::Result<Place> {
         address: ListenAddress::Tcp(address.to_string()),
         tls: None,
         h2c: false,
+        socket_mode: None,
     };
     config.listen.push(plain);
     Ok(Place {

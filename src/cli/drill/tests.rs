@@ -65,6 +65,7 @@ fn config(routes: Vec<Route>) -> Config {
             address: ListenAddress::Tcp("127.0.0.1:0".into()),
             tls: None,
             h2c: false,
+            socket_mode: None,
         }],
         admin: None,
         upstreams: vec![

@@ -111,7 +111,8 @@ fn settings(before: &Config, after: &Config) -> Vec<String> {
 
 /// Whether the sockets are the same; certificates may differ.
 fn same_place(old: &Listener, new: &Listener) -> bool {
-    (&old.address, old.h2c, old.tls.is_some()) == (&new.address, new.h2c, new.tls.is_some())
+    let place = |one: &Listener| (one.address.clone(), one.h2c, one.tls.is_some(), one.socket_mode);
+    place(old) == place(new)
 }
 
 fn certificates(before: &Config, after: &Config) -> Vec<String> {
@@ -136,7 +137,7 @@ fn list(names: &[String]) -> String {
 /// What is settled when the process starts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AtStart {
-    listen: Vec<(String, bool, bool)>,
+    listen: Vec<(String, bool, bool, Option<u32>)>,
     threads: Option<usize>,
     admin: Option<Admin>,
 }
@@ -146,7 +147,10 @@ impl AtStart {
         let mut listen: Vec<_> = config
             .listen
             .iter()
-            .map(|listener| (listener.address.to_string(), listener.tls.is_some(), listener.h2c))
+            .map(|listener| {
+                let address = listener.address.to_string();
+                (address, listener.tls.is_some(), listener.h2c, listener.socket_mode)
+            })
             .collect();
         listen.sort();
         Self {

@@ -105,6 +105,13 @@ impl Setup {
         self
     }
 
+    /// The same with these permissions.
+    pub(crate) fn unix_with_mode(self, mode: &str) -> Self {
+        let mut setup = self.unix();
+        setup.listen = format!("{{ address: {}, mode: {mode} }}", setup.listen);
+        setup
+    }
+
     /// TLS on the port.
     pub(crate) fn tls(mut self, pki: &Pki) -> Self {
         let (cert, key) = pki.server_files();
