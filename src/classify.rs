@@ -12,6 +12,7 @@ pub mod message;
 mod basis;
 mod class;
 mod letters;
+mod matching;
 mod pattern;
 mod reading;
 mod rules;
@@ -56,7 +57,7 @@ pub fn classify(answer: &Signals<'_>) -> Verdict {
     let reading = Reading::of(answer);
     let said = Said::new(answer.request);
     let status = Status::of(answer.status, &reading, &said);
-    let found = rules::first(&reading, &status, &said);
+    let found = matching::first(&reading, &status, &said);
     found.map_or(
         Verdict {
             class: Class::ServerError,

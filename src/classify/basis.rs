@@ -4,7 +4,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::reading::{Code, Place, Reading};
-use super::rules::Rule;
 use super::said::{Said, Whose};
 
 /// What a verdict stands on. From strongest to weakest.
@@ -92,9 +91,9 @@ impl Status {
 
     /// What stands on the status alone. A page that refuses the request is that of whoever stands before the provider, and may
     /// be about what this request holds.
-    pub(super) fn basis(&self, rule: &Rule, reading: &Reading, said: &Said<'_>) -> Basis {
+    pub(super) fn basis(&self, rule: &str, reading: &Reading, said: &Said<'_>) -> Basis {
         if self.place == Place::Prose || (self.code == 403 && reading.is_page) {
-            Basis::Wording(Testimony::new(rule.name, "", said))
+            Basis::Wording(Testimony::new(rule, "", said))
         } else {
             Basis::Status
         }

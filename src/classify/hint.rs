@@ -23,7 +23,7 @@ pub const PROSE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Of the body nothing is heeded that the request says too, and nothing at all where only words say what is wrong.
 pub fn retry_after(answer: &Signals<'_>, basis: Basis, now: SystemTime) -> Option<Duration> {
     asked_by_header(answer.headers, now)
-        .or_else(|| in_body(answer).filter(|_| basis.is_proof()))
+        .or_else(|| basis.is_proof().then(|| in_body(answer)).flatten())
         .or_else(|| reset(answer.headers, now))
 }
 
@@ -77,7 +77,7 @@ fn in_field(delay: &Code, said: &Said<'_>) -> Option<Duration> {
         Place::Field | Place::Wrapped => WAIT_MAX,
         Place::Prose => PROSE_WAIT_MAX,
     };
-    (said.whose_code(&squashed) != Whose::Clients).then(|| bounded(seconds, max))
+    (said.whose_code(&squashed) == Whose::Providers).then(|| bounded(seconds, max))
 }
 
 fn in_prose(text: &str, said: &Said<'_>) -> Option<Duration> {
@@ -92,7 +92,7 @@ fn in_prose(text: &str, said: &Said<'_>) -> Option<Duration> {
         let at = text.find(start)?;
         let (seconds, length) = duration(&text[at + start.len()..])?;
         let words = squash(&text[at..at + start.len() + length]);
-        (said.whose_words(&words) != Whose::Clients).then(|| bounded(seconds, PROSE_WAIT_MAX))
+        (said.whose_words(&words) == Whose::Providers).then(|| bounded(seconds, PROSE_WAIT_MAX))
     })
 }
 

@@ -4,151 +4,28 @@
 //! that have one meaning; money, which often comes dressed as a rate limit; the other classes' wording; types that say
 //! little; the status. Conditions of a rule must all hold, and one entry of a list is enough.
 
-use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::Class::{self, *};
-use super::basis::{Basis, Status, Testimony};
-use super::pattern::{Wordings, code_matches};
-use super::reading::{Place, Reading};
-use super::said::{Said, Whose};
+use super::pattern::Wordings;
 use super::wording;
-
-/// Matches of one rule that are looked at: more than real answers have.
-const MATCHES_MAX: usize = 16;
 
 pub(super) struct Rule {
     pub(super) name: &'static str,
     pub(super) class: Class,
     /// Names that one provider goes by, as codes are written. Empty: any.
-    providers: &'static [&'static str],
+    pub(super) providers: &'static [&'static str],
     /// Squashed: lower case, letters and digits only. `*` leaves an end open.
-    codes: &'static [&'static str],
-    words: &'static [&'static str],
-    statuses: &'static [u16],
+    pub(super) codes: &'static [&'static str],
+    pub(super) words: &'static [&'static str],
+    pub(super) statuses: &'static [u16],
     /// See [`Verdict`](super::Verdict).
     pub(super) is_requests_own: bool,
 }
 
 /// The rules' wordings, ready to be looked for.
-static WORDINGS: LazyLock<Vec<Wordings>> =
+pub(super) static WORDINGS: LazyLock<Vec<Wordings>> =
     LazyLock::new(|| RULES.iter().map(|rule| Wordings::new(rule.words)).collect());
-
-/// A rule that applies, and what it stands on.
-pub(super) struct Finding {
-    pub(super) rule: &'static Rule,
-    pub(super) basis: Basis,
-}
-
-/// The first rule that applies to an answer, whose status is `status`, to what the client `said`.
-pub(super) fn first(reading: &Reading, status: &Status, said: &Said<'_>) -> Option<Finding> {
-    let by_status = RULES
-        .iter()
-        .find(|rule| rule.is_by_status_alone() && rule.fits(reading, status))
-        .map(|rule| rule.class);
-    let mut rules = RULES.iter().zip(WORDINGS.iter());
-    rules.find_map(|(rule, wordings)| {
-        if !rule.fits(reading, status) {
-            return None;
-        }
-        let basis = if by_status == Some(rule.class) || rule.is_about_the_request() {
-            rule.applies(wordings, reading)
-                .then(|| status.basis(rule, reading, said))?
-        } else {
-            rule.proof(wordings, reading, said)?
-        };
-        Some(Finding { rule, basis })
-    })
-}
-
-impl Rule {
-    /// Whether the answer's status and provider are among those that the rule is for.
-    fn fits(&self, reading: &Reading, status: &Status) -> bool {
-        holds(self.statuses, |wanted| *wanted == status.code)
-            && holds(self.providers, |pattern| code_matches(pattern, &reading.provider))
-    }
-
-    fn is_by_status_alone(&self) -> bool {
-        self.codes.is_empty() && self.words.is_empty()
-    }
-
-    /// Such a refusal names what the request has. Whoever has it said by a provider goes to the next target, and changes
-    /// nothing for others.
-    fn is_about_the_request(&self) -> bool {
-        self.is_requests_own || self.class == ForeignState
-    }
-
-    /// Whether codes and words are there, whoever said them.
-    fn applies(&self, wordings: &Wordings, reading: &Reading) -> bool {
-        let names_code = |pattern: &&str| reading.codes.iter().any(|code| code_matches(pattern, &code.name));
-        holds(self.codes, names_code) && (wordings.is_empty() || wordings.occur_in(&reading.text))
-    }
-
-    /// What the rule stands on, if its codes and words are there and not the client's.
-    fn proof(&self, wordings: &Wordings, reading: &Reading, said: &Said<'_>) -> Option<Basis> {
-        let by_code = match self.codes {
-            [] => None,
-            patterns => Some(code_proof(patterns, reading, said)?),
-        };
-        if wordings.is_empty() {
-            return Some(by_code.unwrap_or(Basis::Status));
-        }
-        let mut unclear = false;
-        for stems in wordings.matches_in(&reading.text).take(MATCHES_MAX) {
-            match said.whose(&reading.text, &stems) {
-                Whose::Providers => {
-                    let sentence = sentence_around(&reading.text, &stems);
-                    return Some(Basis::Wording(Testimony::new(self.name, sentence, said)));
-                }
-                Whose::Unclear => unclear = true,
-                Whose::Clients => {}
-            }
-        }
-        unclear.then_some(Basis::Echo)
-    }
-}
-
-/// What stands on one of the codes `patterns`, if the answer has one that is not the client's.
-fn code_proof(patterns: &[&str], reading: &Reading, said: &Said<'_>) -> Option<Basis> {
-    let codes = reading
-        .codes
-        .iter()
-        .filter(|code| patterns.iter().any(|pattern| code_matches(pattern, &code.name)));
-    let mut best = None;
-    for code in codes.take(MATCHES_MAX) {
-        let whose = said.whose_code(code);
-        let basis = match (code.place, whose) {
-            (_, Whose::Clients) => continue,
-            (_, Whose::Unclear) => Basis::Echo,
-            (Place::Field | Place::Wrapped, Whose::Providers) => return Some(Basis::Code),
-            (Place::Prose, Whose::Providers) => Basis::Wording(Testimony::new(&code.name, &reading.text, said)),
-        };
-        if best.is_none_or(|best| best == Basis::Echo) {
-            best = Some(basis);
-        }
-    }
-    best
-}
-
-/// The sentence in which `stems` stand.
-fn sentence_around<'t>(text: &'t str, stems: &[Range<usize>]) -> &'t str {
-    const ENDS: [&str; 6] = [". ", "! ", "? ", "\n", "。", "！"];
-    let (first, last) = (
-        stems.first().map_or(0, |stem| stem.start),
-        stems.last().map_or(text.len(), |stem| stem.end),
-    );
-    let start = ENDS
-        .iter()
-        .filter_map(|end| Some(text[..first].rfind(end)? + end.len()))
-        .max();
-    let end = ENDS.iter().filter_map(|end| text[last..].find(end)).min();
-    &text[start.unwrap_or(0)..end.map_or(text.len(), |end| last + end)]
-}
-
-/// An empty list is no condition.
-fn holds<T>(list: &[T], is_met: impl Fn(&T) -> bool) -> bool {
-    list.is_empty() || list.iter().any(is_met)
-}
 
 const ANY: Rule = Rule {
     name: "",

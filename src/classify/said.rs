@@ -14,9 +14,6 @@ use memchr::memmem;
 
 use super::letters::{self, is_quote};
 
-/// A larger body is not searched: that would take the gateway's time from others. What is said about such a request is
-/// evidence of nothing but its status.
-const BODY_MAX_BYTES: usize = 1 << 20;
 /// As long a run of letters that both have is a quotation. Shorter ones are the words of the trade: "does not exist",
 /// "invalid api key".
 const RUN_BYTES: usize = 16;
@@ -39,6 +36,12 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// Its path and query, its headers' values, the name of the model as it was sent on.
     pub texts: &'a [&'a [u8]],
+}
+
+impl Request<'_> {
+    /// A larger body is not searched: that would take the gateway's time from others. What is said about such a request is
+    /// evidence of nothing but its status.
+    pub const BODY_MAX_BYTES: usize = 1 << 20;
 }
 
 /// Whose words a match is made of. From worst to best.
@@ -71,7 +74,9 @@ impl<'a> Said<'a> {
 
     /// `None`: it can't be told what the request says.
     fn letters(&self) -> Option<&[u8]> {
-        let request = self.request.filter(|request| request.body.len() <= BODY_MAX_BYTES)?;
+        let request = self
+            .request
+            .filter(|request| request.body.len() <= Request::BODY_MAX_BYTES)?;
         Some(self.letters.get_or_init(|| {
             let mut out = letters::of_body(request.body);
             for text in request.texts {
@@ -85,7 +90,7 @@ impl<'a> Said<'a> {
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         if let Some(request) = self.request {
-            let body = &request.body[..request.body.len().min(BODY_MAX_BYTES)];
+            let body = &request.body[..request.body.len().min(Request::BODY_MAX_BYTES)];
             letters::of_body(body).hash(&mut hasher);
         }
         hasher.finish()

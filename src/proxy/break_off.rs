@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use crate::classify::{self, Basis, Class, Signals};
+use super::context::Serving;
+use crate::classify::{self, Basis, Class, Request, Signals};
 use crate::protocol::reported_error;
-use crate::routing::{Cause, Outcome, Step};
+use crate::routing::{Cause, Outcome};
 use crate::transport::Failure;
+use crate::upstream::setback::Setback;
 
 /// The status of the answer in which an error was reported: its own says that all was well.
 const STATUS: u16 = 200;
@@ -20,35 +22,38 @@ pub(super) struct BreakOff {
     pub rule: Option<&'static str>,
     /// What the upstream has said, or [`Class::Broken`].
     class: Class,
+    basis: Basis,
     retry_after: Option<Duration>,
     is_requests_own: bool,
 }
 
 impl BreakOff {
-    /// The answer of the attempt at the target of `step` broke off.
-    pub(super) fn of(failure: &Failure, step: &Step) -> Self {
+    /// The answer of the attempt that served broke off.
+    pub(super) fn of(failure: &Failure, serving: &Serving) -> Self {
         match failure {
-            Failure::Reported(error) => Self::reported(error, step),
+            Failure::Reported(error) => Self::reported(error, serving),
             failure => Self {
                 reason: failure.to_string(),
                 rule: None,
                 class: Class::Broken,
+                basis: Basis::Status,
                 retry_after: None,
                 is_requests_own: false,
             },
         }
     }
 
-    /// The upstream has reported `error` in its stream.
-    pub(super) fn reported(error: &[u8], step: &Step) -> Self {
+    /// The upstream of the attempt that served has reported `error` in its stream.
+    pub(super) fn reported(error: &[u8], serving: &Serving) -> Self {
         let headers = HeaderMap::new();
+        let body = sent(serving);
+        let request = body.as_deref().map(|body| Request { body, texts: &[] });
         let answer = Signals {
             status: STATUS,
             headers: &headers,
             body: error,
-            provider: step.target.upstream.provider.as_deref(),
-            // It is no longer held once its answer has begun.
-            request: None,
+            provider: serving.step.target.upstream.provider.as_deref(),
+            request: request.as_ref(),
         };
         let verdict = classify::classify(&answer);
         let code = reported_error::code(error);
@@ -60,6 +65,7 @@ impl BreakOff {
             reason,
             rule: Some(verdict.rule),
             class: verdict.class,
+            basis: verdict.basis,
             retry_after: classify::hint::retry_after(&answer, verdict.basis, SystemTime::now()),
             is_requests_own: verdict.is_requests_own,
         }
@@ -69,15 +75,29 @@ impl BreakOff {
     pub(super) fn outcome(&self) -> Outcome {
         Outcome {
             class: Class::Broken,
-            basis: Basis::Status,
             status: None,
+            basis: Basis::Status,
             retry_after: self.retry_after,
             cause: Cause::Target,
         }
     }
 
     /// Why it counts against the target; `None` where the request itself is the reason.
-    pub(super) fn blames(&self) -> Option<(Class, Option<Duration>)> {
-        (!self.is_requests_own).then_some((self.class, self.retry_after))
+    pub(super) fn blames(&self) -> Option<Setback> {
+        match self.is_requests_own {
+            true => None,
+            false => Setback::of(self.class, self.basis, self.retry_after),
+        }
     }
+}
+
+/// The body that was sent to the upstream, as far as it can be read: one that went compressed says nothing, and then what
+/// the error says in words is nobody's.
+fn sent(serving: &Serving) -> Option<Vec<u8>> {
+    let body = &serving.assignment.as_ref()?.body;
+    if body.len() > Request::BODY_MAX_BYTES {
+        return None;
+    }
+    let is_plain = |body: &Vec<u8>| body.starts_with(b"{") && std::str::from_utf8(body).is_ok();
+    Some(body.iter().flatten().copied().collect()).filter(is_plain)
 }

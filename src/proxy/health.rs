@@ -39,13 +39,9 @@ pub(super) fn ended(ctx: &mut RequestContext, whole: bool) {
 
 /// An answer of a request for the model `requested` broke off after it had begun.
 pub(super) fn record_broken(serving: &Serving, requested: Option<&str>, break_off: &BreakOff) {
-    let Some((class, retry_after)) = break_off.blames() else {
-        return;
-    };
+    let setback = break_off.blames();
     let cooldown = &serving.step.target.cooldown;
-    let change = serving
-        .admission
-        .broke_off(class, retry_after, cooldown, Instant::now());
+    let change = serving.admission.broke_off(setback, cooldown, Instant::now());
     record_change(&serving.step, requested, change);
 }
 

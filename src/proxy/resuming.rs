@@ -307,7 +307,7 @@ impl Resume for Resuming {
         }
         let mut state = self.state();
         let Some(serving) = state.serving.take() else { return };
-        let break_off = BreakOff::of(failure, &serving.step);
+        let break_off = BreakOff::of(failure, &serving);
         health::record_broken(&serving, self.model(), &break_off);
         match state.entries.iter_mut().rfind(|entry| entry.class.is_none()) {
             Some(resumed) => resumed.broke_off(),

@@ -199,7 +199,7 @@ pub(super) fn on_error(mut error: Box<Error>, ctx: &mut RequestContext) -> Box<E
 /// The answer broke off after it had begun.
 pub(super) fn broke_off(ctx: &mut RequestContext, failure: &Failure) {
     if let Some(serving) = ctx.take_serving() {
-        let break_off = BreakOff::of(failure, &serving.step);
+        let break_off = BreakOff::of(failure, &serving);
         enter_break_off(ctx, &serving, &break_off);
     }
 }
@@ -208,7 +208,7 @@ pub(super) fn broke_off(ctx: &mut RequestContext, failure: &Failure) {
 /// then, however it ends.
 pub(super) fn reported(ctx: &mut RequestContext) {
     if let Some((serving, error)) = ctx.take_reported() {
-        let break_off = BreakOff::reported(&error, &serving.step);
+        let break_off = BreakOff::reported(&error, &serving);
         enter_break_off(ctx, &serving, &break_off);
     }
 }

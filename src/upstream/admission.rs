@@ -1,7 +1,6 @@
 //! Leave to make one attempt: from the upstream, from the model there, and a place among the upstream's requests.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,7 +8,6 @@ use super::Upstream;
 use super::health::{Change, Pass};
 use super::registry::{SharedHealth, Slot};
 use super::setback::{Scope, Setback};
-use crate::classify::{Basis, Class};
 use crate::config::Cooldown;
 
 /// Held from an attempt's begin until its response has ended. Whatever becomes of it, what it holds is given back: a
@@ -61,19 +59,11 @@ impl Admission {
         self.target.health.lock().completed();
     }
 
-    /// The answer has broken off after it had begun, for what `class` says. The class tells whether anybody is to blame;
-    /// what is counted is that it broke off.
-    pub fn broke_off(
-        &self,
-        class: Class,
-        retry_after: Option<Duration>,
-        cooldown: &Cooldown,
-        now: Instant,
-    ) -> Option<(Scope, Change)> {
-        let blamed = Setback::of(class, Basis::Status, retry_after);
-        blamed.filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
-        let broken = Setback::of(Class::Broken, Basis::Status, retry_after);
-        self.failed(broken, cooldown, now)
+    /// The answer has broken off after it had begun, for what `setback` says. That tells whether anybody is to blame; what is
+    /// counted is that it broke off.
+    pub fn broke_off(&self, setback: Option<Setback>, cooldown: &Cooldown, now: Instant) -> Option<(Scope, Change)> {
+        let setback = setback.filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
+        self.failed(Some(setback.as_broken()), cooldown, now)
     }
 
     /// The attempt has failed. Whoever is not to blame hears nothing of it.

@@ -46,6 +46,16 @@ impl Setback {
         }
     }
 
+    /// The same failure in an answer that had begun: one that broke off.
+    pub(super) fn as_broken(self) -> Self {
+        Self {
+            scope: Scope::Target,
+            class: Class::Broken,
+            testimony: None,
+            ..self
+        }
+    }
+
     /// Whether the account is what is wrong, and not the upstream.
     pub(super) fn is_the_accounts(&self) -> bool {
         matches!(

@@ -283,3 +283,20 @@ async fn a_large_request_proves_nothing_either() {
     let large = |n: u32| asked("m", &format!("{n} {} {EMPTY}", "x ".repeat(2 << 20)));
     cost_no_stranger_a_thing(&[large(1), large(2)], &[refused(EMPTY)]).await;
 }
+
+#[tokio::test]
+async fn nor_does_what_is_repeated_in_the_midst_of_a_stream() {
+    let said = "Please try again in 50s";
+    let reported = json!({ "error": { "code": "rate_limit_exceeded", "message": format!("Refused: {said}") } });
+    let first = Upstream::always(Answer::sse([delta("hi"), format!("data: {reported}\n\n")])).await;
+    let second = Upstream::always(Answer::sse(stream_of("well"))).await;
+    let gateway = Gateway::start(chain(&[first.url(), second.url()])).await;
+    let asking = json!({ "model": "m", "stream": true, "messages": [{ "role": "user", "content": said }] });
+    let response = gateway.post(CHAT, asking.to_string()).await;
+    assert!(response.text().contains(said), "{}", response.text());
+    let stranger = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!(stranger.header("x-gateway-upstream"), Some("a"));
+    // What the upstream says of its own accord is heeded.
+    let third = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!(third.header("x-gateway-upstream"), Some("b"));
+}

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use super::*;
-use crate::classify::Class;
+use crate::classify::{Class, Request, Signals, classify};
 use crate::config::{Config, KeyPolicy, LoadOptions, load};
 use crate::upstream::Standing;
+use crate::upstream::setback::Setback;
 
 const YAML: &str = "upstreams: { u: { url: http://u.test/v1, key: k, balance: { from: deepseek, every: 60s, low: 5 } } }\n\
                     routes: { m: [u] }\n";
@@ -325,4 +326,32 @@ fn a_status_says_when_it_was_read_and_will_be() {
     assert_eq!(read_at, bench.now.unix_ms);
     assert_eq!(status.next_poll_unix_ms, Some(read_at + 60_000));
     assert_eq!((status.low, status.is_low), (5.0, true));
+}
+
+#[test]
+fn an_empty_account_bears_out_what_an_answer_says_in_words() {
+    let headers = http::HeaderMap::new();
+    let verdict = classify(&Signals {
+        status: 400,
+        headers: &headers,
+        body: br#"{"error":{"message":"Your credit balance is too low"}}"#,
+        provider: None,
+        request: Some(&Request::default()),
+    });
+    let told = Setback::of(verdict.class, verdict.basis, None).unwrap();
+    let mut bench = Bench::new();
+    assert!(
+        bench.upstream.weigh(told).testimony.is_some(),
+        "nothing is known of the account"
+    );
+    bench.read(12.5);
+    assert!(bench.upstream.weigh(told).testimony.is_some(), "it has credit");
+    bench.read(0.0);
+    assert!(bench.upstream.weigh(told).testimony.is_none());
+    let mut other = told;
+    other.class = Class::Auth;
+    assert!(
+        bench.upstream.weigh(other).testimony.is_some(),
+        "it is about something else"
+    );
 }
