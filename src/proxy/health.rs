@@ -31,7 +31,8 @@ pub(super) fn ended(ctx: &mut RequestContext, whole: bool) {
     ctx.relay_slot = None;
     if let Some(serving) = ctx.take_serving() {
         measure::ended(&ctx.snapshot, &serving, whole);
-        if whole {
+        // A failure that is delivered comes to its end, too, and is no sign that answers do.
+        if whole && serving.served.is_some() {
             serving.admission.completed();
         }
     }

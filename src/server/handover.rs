@@ -1,11 +1,17 @@
 //! What two processes say to each other over a socket pair while one takes over from the other. Versions differ, so this
-//! stays as it is:
+//! may grow, and stays as it is otherwise:
 //!
 //! 1. old → new: the listening sockets, with one line each (`listen`, or `manager NAME`);
-//! 2. new → old: `ready PID VERSION`, once it accepts connections;
-//! 3. old → new: `serve`, once the service manager knows the new process;
-//! 4. new → old: no more bytes (its end is shut), when what is left should end soon;
-//! 5. old → new: the end, with the old process.
+//! 2. new → old: `ready PID VERSION confirms`, once it accepts connections;
+//! 3. old → new: `confirm`, when it is about to leave;
+//! 4. new → old: `serving`: from here on it serves whatever becomes of the old process;
+//! 5. old → new: `known`, once the service manager knows the new process and listens to it, or `cancel`, where no answer came
+//!    in time and the old process carries on;
+//! 6. new → old: no more bytes (its end is shut), when what is left should end soon;
+//! 7. old → new: the end, with the old process.
+//!
+//! A new process that does not say `confirms` is an older version: it is told `serve` in place of 3 to 5. An older version
+//! that is replaced says `serve`, too.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -20,6 +26,15 @@ use rustix::net::{
 };
 
 use super::activation::Opener;
+
+/// Behind the version in the new process's `ready`: it answers `confirm`.
+pub(super) const CONFIRMS: &str = "confirms";
+pub(super) const CONFIRM: &str = "confirm";
+pub(super) const SERVING: &str = "serving";
+pub(super) const KNOWN: &str = "known";
+pub(super) const CANCEL: &str = "cancel";
+/// What a process is told that knows no `confirm`.
+pub(super) const SERVE: &str = "serve";
 
 /// The kernel's own limit (`SCM_MAX_FD`).
 const SOCKETS_MAX: usize = 253;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::activation::Inherited;
-use super::handover::Channel;
+use super::handover::{CANCEL, CONFIRM, CONFIRMS, Channel, SERVE, SERVING};
 
 /// `PID` of the process to take over from; with ` relayed` behind it once the program was started for the second time.
 /// Standard input is the channel to it.
@@ -24,6 +24,9 @@ pub(super) const TAKEOVER: &str = "SWITCHBACK_TAKEOVER";
 const RELAYED: &str = " relayed";
 /// The old process answers at once; it may be starved.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// The service manager may stand still, and the old process waits for it for a while. After this time it does not matter
+/// any more whether it knows this process.
+const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a process can't begin.
 #[derive(Debug, Error)]
@@ -133,11 +136,24 @@ impl Predecessor {
     /// # Errors
     /// Where the old process changed its mind, or is gone: then this one must not serve.
     pub(super) fn take_over(&self) -> Result<(), LaunchError> {
-        let ready = format!("ready {} {}", std::process::id(), env!("CARGO_PKG_VERSION"));
+        let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
+        let ready = format!("ready {pid} {version} {CONFIRMS}");
         self.0.say(&ready).map_err(LaunchError::Takeover)?;
         match self.0.hear(ANSWER_WITHIN).map_err(LaunchError::Takeover)?.as_deref() {
-            Some("serve") => Ok(()),
+            Some(SERVE) => Ok(()),
+            Some(CONFIRM) => self.confirm(),
             _ => Err(LaunchError::Orphan),
+        }
+    }
+
+    /// From here on this process serves, unless the old one carries on after all. What is said to the service manager
+    /// before it knows this process would not be heard.
+    fn confirm(&self) -> Result<(), LaunchError> {
+        self.0.say(SERVING).map_err(LaunchError::Takeover)?;
+        match self.0.hear(KNOWN_WITHIN) {
+            Ok(Some(line)) if line == CANCEL => Err(LaunchError::Orphan),
+            // `known`; or the old process has ended or stands still, and nobody else serves.
+            _ => Ok(()),
         }
     }
 

@@ -7,9 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::sleep;
 
 /// How long what is said last, before the process ends or another one is in charge, may take.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 static OUTBOX: Outbox = Outbox {
     state: Mutex::new(State {
@@ -101,6 +103,13 @@ pub(super) fn flush() {
     drop(waited);
 }
 
+/// Returns when all that was said has been sent.
+pub(super) async fn all_sent() {
+    while !OUTBOX.lock().is_all_sent() {
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 /// Whether there is a service manager that listens.
 pub(super) fn is_heard() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
@@ -153,6 +162,10 @@ impl Outbox {
 }
 
 impl State {
+    fn is_all_sent(&self) -> bool {
+        self.sent == self.accepted
+    }
+
     fn put(&mut self, kind: Kind, message: String) {
         let before = self.messages.len();
         self.messages.retain(|(waiting, _)| *waiting != kind);
@@ -183,6 +196,8 @@ mod tests {
         state.put(Kind::Stopping, "stopping".to_owned());
         let messages: Vec<&str> = state.messages.iter().map(|(_, message)| message.as_str()).collect();
         assert_eq!(messages, ["reloading 999", "ready 999", "alive", "stopping"]);
-        assert_eq!(state.accepted - state.sent, 4);
+        assert!(!state.is_all_sent());
+        state.sent += 4;
+        assert!(state.is_all_sent());
     }
 }

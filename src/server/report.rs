@@ -1,12 +1,14 @@
 //! How `switchback upgrade` hears of the outcome: it listens on an abstract unix socket that bears the old process's
 //! number, and that process, when it has tried, writes one line there. Whoever sent the signal by hand does not listen.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::Duration;
 
-const WRITE_WITHIN: Duration = Duration::from_secs(1);
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// The line's first word, where the new process is in charge. What follows is for people.
 pub const DONE: &str = "done";
@@ -21,18 +23,32 @@ pub fn address(pid: u32) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("switchback-upgrade-{pid}"))
 }
 
-/// Tells who waits for it, if anybody does.
+/// Tells who waits for it, if anybody does, and waits no longer than [`TOLD_WITHIN`] for it to be taken: the socket's name
+/// may be anybody's, who may let it fill up.
 pub(super) fn send(word: &str, text: &str) {
-    let write = || {
-        let mut stream = UnixStream::connect_addr(&address(std::process::id())?)?;
-        stream.set_write_timeout(Some(WRITE_WITHIN))?;
-        stream.write_all(format!("{word} {text}\n").as_bytes())
+    let line = format!("{word} {text}\n");
+    let (done, told) = sync_channel(1);
+    let tell = move || {
+        // Where nobody waits any more, there is nothing to tell.
+        let _ = done.send(write(&line));
     };
-    match write() {
+    let outcome = match thread::Builder::new().name("report".to_owned()).spawn(tell) {
+        Ok(_) => told
+            .recv_timeout(TOLD_WITHIN)
+            .unwrap_or(Err(ErrorKind::TimedOut.into())),
+        Err(error) => Err(error),
+    };
+    match outcome {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
         Err(error) => {
             log::warn!(error = error.to_string().as_str(); "who asked for the upgrade could not be told of its outcome");
         }
     }
+}
+
+fn write(line: &str) -> io::Result<()> {
+    let mut stream = UnixStream::connect_addr(&address(std::process::id())?)?;
+    stream.set_write_timeout(Some(TOLD_WITHIN))?;
+    stream.write_all(line.as_bytes())
 }

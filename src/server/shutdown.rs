@@ -164,9 +164,10 @@ impl Watch {
     fn concluded(&self, outcome: Result<Successor, UpgradeError>) -> Option<Successor> {
         let version = env!("CARGO_PKG_VERSION");
         let outcome = outcome.and_then(|successor| {
-            // The service manager first: it listens to the main process alone.
+            successor.put_in_charge()?;
+            // Not before it serves: the service manager stops all of us when the process that it follows ends.
             notify::hand_over(successor.pid);
-            successor.put_in_charge().map_err(UpgradeError::Channel)?;
+            successor.tell_known();
             Ok(successor)
         });
         match outcome {
@@ -219,6 +220,8 @@ impl Watch {
                 }
             }
             self.ending.parting.close_idle();
+            // It may stand still; this process must not end before it knows who follows.
+            notify::all_sent().await;
         })
         .await;
     }

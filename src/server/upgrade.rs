@@ -13,13 +13,15 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::handover::Channel;
+use super::handover::{CANCEL, CONFIRM, CONFIRMS, Channel, KNOWN, SERVE, SERVING};
 use super::launch::{Program, TAKEOVER};
 use super::listeners::OpenSockets;
 
 /// How long the new process may take to accept connections.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 const END_WITHIN: Duration = Duration::from_secs(2);
+/// A process that has said that it is ready answers at once, unless it is gone or starved.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the old process carries on.
 #[derive(Debug, Error)]
@@ -34,6 +36,8 @@ pub enum UpgradeError {
     Late,
     #[error("the new process said something else than that it is ready: is it another program?")]
     Strange,
+    #[error("the new process was ready, and did not answer within {} s when it was put in charge", CONFIRMED_WITHIN.as_secs())]
+    Mute,
     #[error("the conversation with the new process failed: {0}")]
     Channel(io::Error),
 }
@@ -55,6 +59,8 @@ pub(super) struct Successor {
     channel: Channel,
     pub pid: u32,
     pub version: String,
+    /// It says that it serves when it is asked to.
+    confirms: bool,
 }
 
 impl Successor {
@@ -77,13 +83,18 @@ impl Successor {
         })?;
         match channel.hear(READY_WITHIN) {
             Ok(Some(line)) => {
-                let Some((pid, version)) = parse_ready(&line) else {
+                let Some(ready) = Ready::parse(&line) else {
                     stop(&mut child);
                     return Err(UpgradeError::Strange);
                 };
                 // It started the one that is ready, and has ended long since.
                 let _ = child.wait();
-                Ok(Self { channel, pid, version })
+                Ok(Self {
+                    channel,
+                    pid: ready.pid,
+                    version: ready.version,
+                    confirms: ready.confirms,
+                })
             }
             Ok(None) => Err(UpgradeError::Ended(end(child))),
             Err(error) => {
@@ -96,8 +107,31 @@ impl Successor {
         }
     }
 
-    pub(super) fn put_in_charge(&self) -> io::Result<()> {
-        self.channel.say("serve")
+    /// Returns when it serves: blocks, for at most [`CONFIRMED_WITHIN`].
+    ///
+    /// # Errors
+    /// Where it is gone or does not answer. Then it does not serve, and this process carries on.
+    pub(super) fn put_in_charge(&self) -> Result<(), UpgradeError> {
+        if !self.confirms {
+            return self.channel.say(SERVE).map_err(UpgradeError::Channel);
+        }
+        self.channel.say(CONFIRM).map_err(UpgradeError::Channel)?;
+        let refused = match self.channel.hear(CONFIRMED_WITHIN) {
+            Ok(Some(line)) if line == SERVING => return Ok(()),
+            Ok(Some(_)) => UpgradeError::Strange,
+            Ok(None) => UpgradeError::Ended(None),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => UpgradeError::Mute,
+            Err(error) => UpgradeError::Channel(error),
+        };
+        // One that is gone needs no telling.
+        let _ = self.channel.say(CANCEL);
+        Err(refused)
+    }
+
+    /// The service manager listens to it from now on.
+    pub(super) fn tell_known(&self) {
+        // It serves already; where it has ended since, the service manager sees that.
+        let _ = self.channel.say(KNOWN);
     }
 
     /// Returns when it wants this process to wait for nothing but what is in flight, or is gone.
@@ -107,11 +141,24 @@ impl Successor {
     }
 }
 
-fn parse_ready(line: &str) -> Option<(u32, String)> {
-    let mut words = line.split(' ');
-    match (words.next()?, words.next()?.parse(), words.next()?) {
-        ("ready", Ok(pid), version) => Some((pid, version.to_owned())),
-        _ => None,
+/// What a new process says of itself.
+struct Ready {
+    pid: u32,
+    version: String,
+    confirms: bool,
+}
+
+impl Ready {
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        if words.next()? != "ready" {
+            return None;
+        }
+        Some(Self {
+            pid: words.next()?.parse().ok()?,
+            version: words.next()?.to_owned(),
+            confirms: words.next() == Some(CONFIRMS),
+        })
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Registry {
     models: Mutex<Models>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Models {
     /// Those that the configuration names.
     named: HashMap<Arc<str>, Arc<SharedHealth>>,
@@ -71,15 +71,22 @@ impl Registry {
     pub(crate) fn name(&self, model: &Arc<str>, previous: Option<&Self>) -> Arc<SharedHealth> {
         let known = previous.and_then(|previous| lock(&previous.models).get(model));
         let mut models = lock(&self.models);
+        models.asked.remove(model);
         let health = models.named.entry(Arc::clone(model));
         Arc::clone(health.or_insert_with(|| known.unwrap_or_default()))
     }
 
-    /// Clients may ask for any model: what `previous` knows of such ones is taken over.
+    /// Clients may ask for any model: what `previous` knows of any is taken over, also of those that the configuration
+    /// named before and names no more.
     pub(crate) fn allow_any(&self, previous: Option<&Self>) {
-        if let Some(previous) = previous {
-            let known = lock(&previous.models).asked.clone();
-            lock(&self.models).asked.extend(known);
+        let Some(previous) = previous else { return };
+        let known = lock(&previous.models).clone();
+        let mut models = lock(&self.models);
+        for (model, health) in known.named.into_iter().chain(known.asked) {
+            let is_new = !model.is_empty() && !models.named.contains_key(&model);
+            if is_new && models.asked.len() < ASKED_MAX {
+                models.asked.entry(model).or_insert(health);
+            }
         }
     }
 

@@ -221,6 +221,22 @@ async fn answers_that_break_off_count_too() {
 }
 
 #[tokio::test]
+async fn a_failure_that_is_delivered_whole_makes_no_broken_answer_good() {
+    let cut = || Answer::sse([role(), delta("half")]).then(Ending::Cut);
+    let refusal = Answer::json(400, error("no such thing", "invalid_request_error", None));
+    let breaking = Upstream::answering([cut(), refusal, cut(), cut()]).await;
+    let good = Upstream::always(Answer::sse(stream_of("well"))).await;
+    let policy = format!("policy: {{ {ONCE}, cooldown: {{ after: 2, base: 60s, max: 60s }} }}");
+    let gateway = Gateway::start(chain(&[breaking.url(), good.url()]) + &policy).await;
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let response = gateway.post(CHAT, chat_stream("m")).await;
+        names.push(response.header("x-gateway-upstream").unwrap().to_owned());
+    }
+    assert_eq!(names, ["a", "a", "a", "b"]);
+}
+
+#[tokio::test]
 async fn a_dead_connection_of_the_pool_counts_nothing() {
     let closing = Upstream::always(well().then(Ending::Close)).await;
     let good = Upstream::always(well()).await;

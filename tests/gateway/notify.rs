@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram as Datagrams;
 
+use super::upgrade::Installed;
 use crate::support::*;
 
 pub(crate) struct Manager {
@@ -146,4 +147,75 @@ async fn after_an_upgrade_the_new_process_speaks_and_the_old_one_is_silent() {
     manager.hears("WATCHDOG=1").await;
     gateway.log.says("upgraded").await;
     let _stopped = super::upgrade::Successor(successor);
+}
+
+/// The manager's messages up to one that contains `end`.
+async fn messages(manager: &Manager, end: &str) -> String {
+    let mut all = String::new();
+    while !all.contains(end) {
+        all.push_str(&manager.hears("").await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_new_process_that_does_not_serve_is_never_made_the_main_one() {
+    let manager = Manager::new();
+    let upstream = Upstream::always(Answer::json(200, completion("well"))).await;
+    let installed = Installed::new();
+    let gateway = setup(chain(&[upstream.url()]), &manager)
+        .program(installed.path.clone())
+        .start()
+        .await;
+    manager.hears("READY=1").await;
+    let told = installed.path.with_extension("told");
+    let record = format!("while read -r line; do echo \"$line\" >>{}; done", told.display());
+    let gone = "the conversation with the new process failed: Broken pipe";
+    // The first process of an upgrade ends when it has started the second, which serves.
+    for (script, reason) in [
+        // Gone once it has said that it is ready, whatever its version.
+        ("echo ready $$ 9.9 confirms >&0", gone),
+        // Another program.
+        (
+            "echo ready $$ 9.9 confirms >&0; { read -r line; echo what >&0; read -r line; } <&0 &",
+            "said something else",
+        ),
+        ("echo ready $$ 9.9 >&0", gone),
+        // It is there and says nothing.
+        (
+            &format!("echo ready $$ 9.9 confirms >&0; {{ {record}; }} <&0 &"),
+            "did not answer within 5 s",
+        ),
+    ] {
+        installed.replace(&format!("#!/bin/bash\n{script}\n"));
+        gateway.signal("USR2");
+        let said = messages(&manager, "upgrade failed").await;
+        assert!(said.contains(reason), "{script}: {said}");
+        assert!(!said.contains("MAINPID="), "{script}: {said}");
+        assert_eq!(gateway.post(CHAT, chat("m")).await.status(), 200);
+    }
+    soon("the word that it is not needed", async {
+        while std::fs::read_to_string(&told).unwrap() != "listen\nconfirm\ncancel\n" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_older_version_is_put_in_charge_by_the_words_it_knows() {
+    let manager = Manager::new();
+    let installed = Installed::new();
+    let yaml = chain(&["http://127.0.0.1:9"]) + "server: { drain: 1s }";
+    let mut gateway = setup(yaml, &manager).program(installed.path.clone()).start().await;
+    manager.hears("READY=1").await;
+    let told = installed.path.with_extension("told");
+    installed.replace(&format!(
+        "#!/bin/bash\necho ready 12345 0.0.9 >&0\n{{ read -r list; read -r line; echo \"$list $line\" >{}; }} <&0 &\n",
+        told.display()
+    ));
+    gateway.signal("USR2");
+    assert_eq!(manager.hears("MAINPID=").await, "MAINPID=12345\n");
+    assert_eq!(gateway.end().await.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(told).unwrap(), "listen serve\n");
 }

@@ -158,6 +158,22 @@ async fn a_target_that_stays_keeps_cooling() {
 }
 
 #[tokio::test]
+async fn a_model_keeps_cooling_whether_its_route_names_it_or_a_glob_leads_to_it() {
+    let missing = Upstream::always(Answer::json(404, error("no such model", "", Some("model_not_found")))).await;
+    let good = Upstream::always(well()).await;
+    let named = chain(&[missing.url(), good.url()]) + UNWATCHED;
+    let behind_glob = named.replace("  m: [", "  \"m*\": [");
+    let both = named.replace("  m: [a, b]\n", "  m: [a, b]\n  \"m*\": [a, b]\n");
+    let gateway = Gateway::start(named.clone()).await;
+    for yaml in [&named, &behind_glob, &named, &both, &behind_glob, &both, &named] {
+        assert!(applied(&gateway.reload(yaml).await));
+        let response = gateway.post(CHAT, chat("m")).await;
+        assert_eq!(response.header("x-gateway-upstream"), Some("b"), "{yaml}");
+        assert_eq!(missing.requests().len(), 1, "asked once, in all generations: {yaml}");
+    }
+}
+
+#[tokio::test]
 async fn an_account_that_stays_is_not_asked_anew() {
     const ACCOUNT: &str = "/user/balance";
     let empty = r#"{ "is_available": true, "balance_infos": [{ "currency": "USD", "total_balance": "0.00" }] }"#;

@@ -63,13 +63,13 @@ fn upgraded(line: &serde_json::Value) -> Option<u32> {
 }
 
 /// A copy of the program that can be replaced.
-struct Installed {
+pub(crate) struct Installed {
     _directory: TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Installed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("switchback");
         fs::copy(env!("CARGO_BIN_EXE_switchback"), &path).unwrap();
@@ -80,7 +80,7 @@ impl Installed {
     }
 
     /// Another file takes its place, as a package manager does it.
-    fn replace(&self, script: &str) {
+    pub(crate) fn replace(&self, script: &str) {
         let new = self.path.with_extension("new");
         fs::write(&new, script).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
