@@ -168,7 +168,7 @@ impl HttpServerApp for Admin {
         session: ServerSession,
         _shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        let place = self.places.take();
+        let place = self.places.take(Instant::now());
         tokio::select! {
             biased;
             reusable = self.serve(session, &place) => reusable,

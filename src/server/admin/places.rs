@@ -3,11 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Connections that are being served, or wait to be asked. Streams of events have a bound of their own.
 const PLACES: usize = 64;
+/// No connection loses its place sooner: its request may be on its way, however many others have come meanwhile.
+const GRACE: Duration = Duration::from_secs(1);
+/// Where more than this come within [`GRACE`], the oldest lose their places all the same.
+const PLACES_IN_A_RUSH: usize = 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<Taken>);
@@ -16,9 +22,15 @@ pub(super) struct Places(Mutex<Taken>);
 struct Taken {
     next: u64,
     /// Those that have not asked anything yet, or nothing again. The first has waited longest.
-    waiting: BTreeMap<u64, Arc<Notify>>,
+    waiting: BTreeMap<u64, Holder>,
     /// Those whose answer is on its way. The first is the slowest to take it.
-    answering: BTreeMap<u64, Arc<Notify>>,
+    answering: BTreeMap<u64, Holder>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    since: Instant,
+    given_up: Arc<Notify>,
 }
 
 /// A place that is taken until this is dropped.
@@ -30,19 +42,18 @@ pub(super) struct Place<'p> {
 }
 
 impl Places {
-    /// Takes a place for a connection that has asked nothing yet. Where all are taken, another connection loses its own:
-    /// of those that wait the one that does so longest, else the one whose client is the slowest to take its answer.
-    pub(super) fn take(&self) -> Place<'_> {
+    /// Takes a place for a connection that has asked nothing yet. Where all are taken, others lose theirs: of those that
+    /// wait the one that does so longest, else the one whose client is the slowest to take its answer.
+    pub(super) fn take(&self, now: Instant) -> Place<'_> {
         let mut taken = self.lock();
-        if taken.waiting.len() + taken.answering.len() >= PLACES {
-            let longest = taken.waiting.pop_first().or_else(|| taken.answering.pop_first());
-            if let Some((_, given_up)) = longest {
-                given_up.notify_one();
-            }
-        }
+        taken.make_room(now);
         let (ticket, given_up) = (taken.next, Arc::new(Notify::new()));
         taken.next += 1;
-        taken.waiting.insert(ticket, Arc::clone(&given_up));
+        let holder = Holder {
+            since: now,
+            given_up: Arc::clone(&given_up),
+        };
+        taken.waiting.insert(ticket, holder);
         drop(taken);
         Place {
             places: self,
@@ -57,6 +68,27 @@ impl Places {
     }
 }
 
+impl Taken {
+    fn make_room(&mut self, now: Instant) {
+        loop {
+            let count = self.waiting.len() + self.answering.len();
+            let may_go = |holder: &Holder| count >= PLACES_IN_A_RUSH || now - holder.since >= GRACE;
+            if count < PLACES {
+                return;
+            }
+            let queues = [&mut self.waiting, &mut self.answering];
+            let longest = queues.into_iter().find_map(|queue| {
+                let first = queue.first_entry()?;
+                may_go(first.get()).then(|| first.remove())
+            });
+            match longest {
+                Some(holder) => holder.given_up.notify_one(),
+                None => return,
+            }
+        }
+    }
+}
+
 impl Place<'_> {
     /// Returns when another connection was given this place.
     pub(super) async fn given_up(&self) {
@@ -66,8 +98,8 @@ impl Place<'_> {
     /// The request is there: from now on others go first.
     pub(super) fn answering(&self) {
         let mut taken = self.places.lock();
-        if let Some(given_up) = taken.waiting.remove(&self.ticket) {
-            taken.answering.insert(self.ticket, given_up);
+        if let Some(holder) = taken.waiting.remove(&self.ticket) {
+            taken.answering.insert(self.ticket, holder);
         }
     }
 
@@ -97,13 +129,13 @@ mod tests {
 
     #[test]
     fn whoever_waits_longest_makes_room() {
-        let places = Places::default();
-        let mut taken: Vec<Place<'_>> = (0..PLACES).map(|_| places.take()).collect();
+        let (places, now) = (Places::default(), Instant::now());
+        let mut taken: Vec<Place<'_>> = (0..PLACES).map(|_| places.take(now)).collect();
         taken[0].answering();
         taken[2].leave();
-        taken.push(places.take());
+        taken.push(places.take(now + GRACE));
         assert!(taken.iter().all(has_place));
-        let one_more = places.take();
+        let one_more = places.take(now + GRACE);
         assert!(has_place(&taken[0]), "its answer is on its way");
         assert!(!has_place(&taken[1]));
         assert!(has_place(&taken[3]) && has_place(&one_more));
@@ -111,20 +143,35 @@ mod tests {
 
     #[test]
     fn where_nobody_waits_the_slowest_reader_makes_room() {
-        let places = Places::default();
-        let taken: Vec<Place<'_>> = (0..PLACES).map(|_| places.take()).collect();
+        let (places, now) = (Places::default(), Instant::now());
+        let taken: Vec<Place<'_>> = (0..PLACES).map(|_| places.take(now)).collect();
         taken.iter().for_each(Place::answering);
-        let one_more = places.take();
+        let one_more = places.take(now + GRACE);
         assert!(!has_place(&taken[0]));
         assert!(has_place(&taken[1]) && has_place(&one_more));
     }
 
     #[test]
+    fn nobody_is_crowded_out_before_its_request_can_be_there() {
+        let (places, now) = (Places::default(), Instant::now());
+        let probe = places.take(now);
+        let crowd: Vec<Place<'_>> = (1..PLACES_IN_A_RUSH).map(|_| places.take(now)).collect();
+        assert!(has_place(&probe));
+        let one_more = places.take(now);
+        assert!(!has_place(&probe), "this has an end, too");
+        drop(one_more);
+        // A second later all of them have had their time.
+        let later = places.take(now + GRACE);
+        assert_eq!(crowd.iter().filter(|place| has_place(place)).count(), PLACES - 1);
+        assert!(has_place(&later));
+    }
+
+    #[test]
     fn a_place_is_free_again_when_its_connection_is_gone() {
-        let places = Places::default();
-        let first = places.take();
+        let (places, now) = (Places::default(), Instant::now());
+        let first = places.take(now);
         for _ in 0..2 * PLACES {
-            drop(places.take());
+            drop(places.take(now + GRACE));
         }
         assert!(has_place(&first));
     }
