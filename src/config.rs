@@ -3,6 +3,7 @@
 
 mod admin;
 mod balance;
+mod browser;
 mod chain;
 mod diagnostic;
 mod document;
@@ -44,6 +45,7 @@ use crate::classify::{Action, Class};
 use crate::protocol::Protocol;
 
 pub use admin::of_file as admin_of;
+pub use browser::ANY_ORIGIN;
 pub use diagnostic::{Diagnostic, Severity};
 pub use load::{KeyPolicy, LoadOptions, Loaded, load};
 pub use policy::ATTEMPTS_MAX;
@@ -78,6 +80,24 @@ pub struct Listener {
     pub h2c: bool,
     /// Of a unix socket's file. `None`: [`OPEN_SOCKET_MODE`].
     pub socket_mode: Option<u32>,
+    /// The origins whose pages may ask here and read the answers, as browsers write them; or [`ANY_ORIGIN`].
+    pub cors: Vec<String>,
+    /// Lower case, without ports: under which names it may be asked besides those of loopback. Empty: under any.
+    pub hosts: Vec<String>,
+}
+
+impl Listener {
+    /// Without TLS, and as everything is where nothing is said of it.
+    pub fn plain(address: ListenAddress) -> Self {
+        Self {
+            address,
+            tls: None,
+            h2c: false,
+            socket_mode: None,
+            cors: Vec::new(),
+            hosts: Vec::new(),
+        }
+    }
 }
 
 /// Where the operator looks.

@@ -2,11 +2,13 @@
 
 mod attempt;
 mod break_off;
+mod browser;
 mod chain;
 mod context;
 mod delivery;
 mod headers;
 mod health;
+pub mod host;
 mod http10;
 mod intake;
 mod intent;

@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use super::diagnostic::{Complaint, Diagnostic};
+use super::diagnostic::Diagnostic;
 use super::document::{self, Node, Value};
 use super::interpolate::Origin;
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::trail::Trail;
-use super::{Admin, KeyPolicy, Listener, LoadOptions, file, keys, listen, load, quantity};
+use super::{Admin, KeyPolicy, Listener, LoadOptions, browser, file, keys, listen, load, quantity};
 
 /// What a variable's stand-in becomes: practising needs no other.
 const STAND_IN: &str = "127.0.0.1:9091";
-/// A name in DNS is no longer (RFC 1035, section 2.3.4).
-const HOST_BYTES_MAX: usize = 253;
 
 /// `ADDRESS`, or `{ address, hosts, open }`. `None`: there is none, or it has a fault.
 pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken: &[Listener]) -> Option<Admin> {
@@ -97,12 +95,7 @@ fn plain(reader: &mut Reader<'_>, node: &Node) -> Option<Admin> {
 
 fn mapping(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<(Admin, Place, bool)> {
     let fields = reader.fields(node, at, "`admin`", &keys::ADMIN)?;
-    let mut hosts = Vec::new();
-    if let Some((node, at)) = fields.section("hosts") {
-        for item in reader.items(node, at, "`hosts`").unwrap_or_default() {
-            hosts.extend(reader.value(item, "a host name", host));
-        }
-    }
+    let hosts = browser::hosts(reader, fields.section("hosts"));
     let open = fields
         .get("open")
         .and_then(|node| reader.value(node, "`open`", quantity::boolean))
@@ -110,28 +103,6 @@ fn mapping(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<(Admin, Pl
     let node = fields.required(reader, "address")?;
     let admin = plain(reader, node)?;
     Some((Admin { hosts, ..admin }, node.place, open))
-}
-
-/// A name or an address as it stands in a URL, without the port; in lower case.
-fn host(text: &str) -> Result<String, Complaint> {
-    let inner = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    let is_address = inner.parse::<std::net::IpAddr>().is_ok();
-    let is_name = !text.is_empty()
-        && text.len() <= HOST_BYTES_MAX
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-    match is_address || is_name {
-        true => Ok(inner.to_ascii_lowercase()),
-        false => Err(Complaint::new(
-            "bad-host",
-            "is not a host name",
-            "write it as in the URL that is asked for, without scheme and port: `status.example.org`",
-        )),
-    }
 }
 
 #[cfg(test)]
@@ -150,24 +121,6 @@ mod tests {
             ("x:\n  admin: a:1\n# admin: b:2\n", ""),
         ] {
             assert_eq!(section(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts() {
-        for (text, host_name) in [
-            ("Gateway.Example", "gateway.example"),
-            ("10.0.0.1", "10.0.0.1"),
-            ("[::1]", "::1"),
-        ] {
-            assert_eq!(host(text).as_deref(), Ok(host_name));
-        }
-        for text in ["", "http://a", "a:80", "a/b", "*", "a b", &"a".repeat(254)] {
-            assert_eq!(
-                host(text).map_err(|complaint| complaint.code),
-                Err("bad-host"),
-                "{text}"
-            );
         }
     }
 }

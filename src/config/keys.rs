@@ -149,10 +149,12 @@ section! {
 }
 
 section! {
-    LISTENER = "listener", "An address with TLS or HTTP/2." => {
+    LISTENER = "listener", "An address with TLS or HTTP/2, or that web pages may ask." => {
         "address" = Text, Required, "`ADDRESS:PORT` or `unix:/path`.";
+        "cors" = List(&Text), NONE, "Origins of web pages that may ask and read the answers: `https://chat.example.org`; `*` for every page.";
         "h2c" = Flag, Written("false"), "HTTP/2 without TLS as well.";
         "mode" = Text, Told("0666"), "Of a unix socket: who may connect, as octal permissions such as `0660`.";
+        "hosts" = List(&Text), NONE, "If there are any: the only names by which it may be asked, besides `localhost`, loopback addresses and its own.";
         "tls" = Shape::Section(&LISTENER_TLS), NONE, "Offers `h2` and `http/1.1`.";
     }
 }

@@ -9,19 +9,14 @@ use super::file::{self, Pem};
 use super::interpolate::Origin;
 use super::reader::Reader;
 use super::source::Place;
-use super::{Identity, ListenAddress, Listener, keys, quantity, socket_mode};
+use super::{Identity, ListenAddress, Listener, browser, keys, quantity, socket_mode};
 
 const DEFAULT: &str = "127.0.0.1:8080";
 
 /// The listeners in the file's order.
 pub(super) fn listeners(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Vec<Listener> {
     let Some((node, at)) = node else {
-        return vec![Listener {
-            address: ListenAddress::Tcp(DEFAULT.to_owned()),
-            tls: None,
-            h2c: false,
-            socket_mode: None,
-        }];
+        return vec![Listener::plain(ListenAddress::Tcp(DEFAULT.to_owned()))];
     };
     let items = reader.items(node, at, "`listen`").unwrap_or_default();
     if items.is_empty() && matches!(node.value, Value::Sequence(_)) {
@@ -71,32 +66,32 @@ fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<(Listener, Place)> {
             .unwrap_or(false);
         let mode = fields.get("mode").filter(|node| !matches!(node.value, Value::Nothing));
         let socket_mode = mode.and_then(|node| reader.value(node, "`mode`", socket_mode::parse));
+        let cors = browser::cors(reader, fields.section("cors"));
+        let hosts = browser::hosts(reader, fields.section("hosts"));
         let node = fields.required(reader, "address")?;
-        let address = address(reader, node)?;
-        if let (ListenAddress::Tcp(_), Some(mode)) = (&address, mode) {
+        let listener = Listener {
+            tls,
+            h2c,
+            // After a fault, rather closed than open.
+            socket_mode: socket_mode.or(mode.map(|_| 0o600)),
+            cors,
+            hosts,
+            ..Listener::plain(address(reader, node)?)
+        };
+        if let (ListenAddress::Tcp(_), Some(mode)) = (&listener.address, mode) {
             let message = "only the file of a unix socket has a `mode`";
             reader.report(Diagnostic::error("bad-mode", mode.place, message).help("remove it"));
         }
-        return Some((
-            Listener {
-                address,
-                tls,
-                h2c,
-                // After a fault, rather closed than open.
-                socket_mode: socket_mode.or(mode.map(|_| 0o600)),
-            },
-            node.place,
-        ));
+        let has_rules = !listener.cors.is_empty() || !listener.hosts.is_empty();
+        if has_rules && socket(&listener.address).is_some_and(|socket| socket.port() == 0) {
+            let message =
+                "`cors` and `hosts` need a port of their own: with 0 nobody can tell this listener from others";
+            let help = "write the port: `ADDRESS:8080`";
+            reader.report(Diagnostic::error("bad-listener", node.place, message).help(help));
+        }
+        return Some((listener, node.place));
     }
-    Some((
-        Listener {
-            address: address(reader, node)?,
-            tls: None,
-            h2c: false,
-            socket_mode: None,
-        },
-        node.place,
-    ))
+    Some((Listener::plain(address(reader, node)?), node.place))
 }
 
 fn address(reader: &mut Reader<'_>, node: &Node) -> Option<ListenAddress> {

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::fmt::Hyphenated;
 
+use super::browser::Cors;
 use super::chain::Chain;
 use super::relay::Relay;
 use super::resuming::Resuming;
@@ -35,6 +36,8 @@ pub struct RequestContext {
     pub kind: StreamKind,
     pub stage: Stage,
     pub header_fault: Option<HeaderFault>,
+    /// What browsers are told about the answer; `None`: its listener has no `cors`.
+    pub cors: Option<Cors>,
     /// Set at intake, for the log.
     pub asked: Asked,
     pub ledger: Ledger,
@@ -199,6 +202,7 @@ impl RequestContext {
             kind: StreamKind::Other,
             stage: Stage::Intake,
             header_fault: None,
+            cors: None,
             asked: Asked::default(),
             ledger: Ledger::default(),
             committed: None,

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::browser;
 use super::context::{RequestContext, RequestId};
 use super::intent::is_websocket;
 use crate::body::Outgoing;
@@ -152,6 +153,7 @@ pub(super) fn frame_kept(header: &mut ResponseHeader, body_bytes: Option<usize>)
 /// Makes an upstream's answer the client's: connection-level headers go, ours come.
 pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, served: &Served<'_>) -> Result<()> {
     screen(header, served.upstream)?;
+    browser::remove_upstreams(header);
     if header.status == 101 {
         // A switch of protocols lives on its connection-level headers.
         return add_gateway_headers(header, ctx, Some(served), None);
@@ -208,8 +210,22 @@ fn asks_for_long_wait(headers: &HeaderMap) -> bool {
         .is_some_and(|wait| wait.as_secs_f64() > RETRY_AFTER_PATIENCE_S)
 }
 
-/// The `x-gateway-*` headers (docs: behaviour, "headers on every response").
+/// The `x-gateway-*` headers (docs: behaviour, "headers on every response"), and what a browser must know to show the answer
+/// to a page.
 pub(super) fn add_gateway_headers(
+    header: &mut ResponseHeader,
+    ctx: &RequestContext,
+    served: Option<&Served<'_>>,
+    error_origin: Option<Origin>,
+) -> Result<()> {
+    add_own(header, ctx, served, error_origin)?;
+    match &ctx.cors {
+        Some(cors) => cors.add_to(header),
+        None => Ok(()),
+    }
+}
+
+fn add_own(
     header: &mut ResponseHeader,
     ctx: &RequestContext,
     served: Option<&Served<'_>>,

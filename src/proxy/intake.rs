@@ -9,6 +9,7 @@ use pingora_core::{Error, ErrorSource, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
+use super::browser;
 use super::chain::Chain;
 use super::context::{RequestContext, Stage};
 use super::intent::{Intent, is_multipart};
@@ -30,12 +31,12 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
         // Of a stream. On the connection itself, and so for HTTP/1, the server has a clock.
         session.set_write_timeout(Some(ctx.snapshot.send_timeout));
     }
-    let path = match refuse_header(session, ctx) {
-        Some(refusal) => Err(refusal),
-        None => normal_path(session, ctx.snapshot.table.passthrough.is_some()),
-    };
-    let path = match path {
-        Ok(path) => path,
+    let path = match screen(session, ctx) {
+        Ok(Screened::Preflight) => {
+            let header = browser::preflight(session.req_header())?;
+            return reply::empty(session, ctx, header).await.map(|()| true);
+        }
+        Ok(Screened::Path(path)) => path,
         Err(refusal) => {
             ctx.protocol = Protocol::of_path(session.req_header().uri.path());
             return reply::refuse(session, ctx, refusal).await.map(|()| true);
@@ -99,6 +100,28 @@ fn refuse_header(session: &Session, ctx: &RequestContext) -> Option<Refusal> {
         HeaderFault::Connect => Refusal::MethodNotAllowed,
         fault => Refusal::Header(fault),
     })
+}
+
+/// A request whose header is in order.
+enum Screened {
+    /// Its path in the normal form.
+    Path(String),
+    /// A browser asks whether a page may send another.
+    Preflight,
+}
+
+/// What the header alone tells: whether it is well formed, whose page asks, and for what path.
+fn screen(session: &mut Session, ctx: &mut RequestContext) -> Result<Screened, Refusal> {
+    let admitted = browser::admit(&ctx.snapshot.browser_rules, session.req_header(), session.server_addr());
+    // A refusal for another reason is for the page to read, too.
+    ctx.cors = admitted.as_ref().ok().and_then(|admitted| admitted.cors.clone());
+    if let Some(refusal) = refuse_header(session, ctx) {
+        return Err(refusal);
+    }
+    if admitted?.is_preflight {
+        return Ok(Screened::Preflight);
+    }
+    normal_path(session, ctx.snapshot.table.passthrough.is_some()).map(Screened::Path)
 }
 
 /// The request's path in its normal form, which everything sees from here on.

@@ -12,6 +12,7 @@ use pingora_proxy::Session;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use super::browser::Refused;
 use super::context::{RequestContext, Stage};
 use super::headers::{self, Origin};
 use crate::body::{Encoding, EncodingError, FormError, ScanError, TooLarge};
@@ -33,6 +34,8 @@ const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Why a request is refused before any upstream is asked. `Display` is what the client reads.
 #[derive(Debug, Error)]
 pub(super) enum Refusal {
+    #[error(transparent)]
+    Browser(#[from] Refused),
     #[error("this method is not served here; served are {SERVED_METHODS}")]
     MethodNotAllowed,
     #[error("this method is not known here; served are {SERVED_METHODS}")]
@@ -88,6 +91,7 @@ pub(super) enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
+            Self::Browser(refused) => refused.status(),
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
             Self::Administered { .. } => StatusCode::FORBIDDEN,
@@ -115,6 +119,7 @@ impl Refusal {
             Self::Administered { .. } => "account_administration",
             Self::Header(fault) => fault.code(),
             Self::MalformedBody(_) | Self::ContentTypeTwice => "malformed_request",
+            Self::Browser(refused) => refused.code(),
             Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => "request_too_large",
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => "unsupported_encoding",
             Self::TooSlow { .. } => "request_timeout",
@@ -183,6 +188,13 @@ pub(super) fn json_header(status: StatusCode) -> Result<ResponseHeader> {
     header.insert_header(CONTENT_TYPE, "application/json")?;
     header.insert_header(CACHE_CONTROL, "no-store")?;
     Ok(header)
+}
+
+/// An answer of the gateway's own that has no content.
+pub(super) async fn empty(session: &mut Session, ctx: &mut RequestContext, mut header: ResponseHeader) -> Result<()> {
+    ctx.stage = Stage::Answered;
+    headers::add_gateway_headers(&mut header, ctx, None, None)?;
+    send(session, header, Bytes::new()).await
 }
 
 /// Any answer of the gateway's own.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::browser::BrowserRules;
 use super::meters::Meters;
 use crate::config::{self, Config};
 use crate::routing::RouteTable;
@@ -31,6 +32,7 @@ pub struct Snapshot {
     /// The most client connections; `None`: by the limit on open files.
     pub connections: Option<usize>,
     pub attempt_header: bool,
+    pub browser_rules: BrowserRules,
     /// Unix seconds at which the configuration was loaded: `created` in model lists.
     pub loaded_at: u64,
 }
@@ -58,6 +60,7 @@ impl Snapshot {
             idle: config.server.idle,
             connections: config.server.connections,
             attempt_header: config.server.attempt_header,
+            browser_rules: BrowserRules::of_listeners(&config.listen),
             loaded_at,
             meters: Meters::compile(&table, previous.map(|previous| &previous.meters), Instant::now()),
             table,

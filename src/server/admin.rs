@@ -57,10 +57,8 @@ impl<'a> AdminListener<'a> {
         open: &OpenSockets,
     ) -> Result<Self, ServeError> {
         let listener = Listener {
-            address: config.address.clone(),
-            tls: None,
-            h2c: false,
             socket_mode: Some(SOCKET_MODE),
+            ..Listener::plain(config.address.clone())
         };
         Ok(Self {
             config,

@@ -111,12 +111,7 @@ impl Listeners {
     /// Serves what systemd handed in and nothing names, too: somebody wrote it into a socket unit.
     pub(super) fn add_rest(&mut self, inherited: Inherited, open: &OpenSockets) -> Result<(), ServeError> {
         for inherited in inherited.rest() {
-            let listener = Listener {
-                address: inherited.address.clone(),
-                tls: None,
-                h2c: false,
-                socket_mode: None,
-            };
+            let listener = Listener::plain(inherited.address.clone());
             log::warn!(
                 address = listener.address.to_string().as_str();
                 "systemd hands in a socket that no `listen` names: it is served, without TLS"

@@ -90,12 +90,7 @@ pub(super) fn listen(config: &mut Config) -> io::Result<Place> {
         return Ok(place);
     }
     let address = any_port()?;
-    let plain = Listener {
-        address: ListenAddress::Tcp(address.to_string()),
-        tls: None,
-        h2c: false,
-        socket_mode: None,
-    };
+    let plain = Listener::plain(ListenAddress::Tcp(address.to_string()));
     config.listen.push(plain);
     Ok(Place {
         address,

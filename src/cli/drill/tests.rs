@@ -61,12 +61,7 @@ fn config(routes: Vec<Route>) -> Config {
     Config {
         file: "switchback.yaml".into(),
         hash: "".into(),
-        listen: vec![Listener {
-            address: ListenAddress::Tcp("127.0.0.1:0".into()),
-            tls: None,
-            h2c: false,
-            socket_mode: None,
-        }],
+        listen: vec![Listener::plain(ListenAddress::Tcp("127.0.0.1:0".into()))],
         admin: None,
         upstreams: vec![
             upstream("openai", &[OpenAi], "/v1"),

@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 
 use http::header::{HOST, ORIGIN};
-use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Uri};
+
+use crate::proxy::host::{Hosts, only};
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -21,15 +22,16 @@ pub(super) enum Refusal {
     ForeignOrigin,
 }
 
-/// The names of the admin listener besides those of loopback; lower case, without ports.
 #[derive(Debug, Clone)]
 pub(super) struct Guard {
-    hosts: Vec<String>,
+    hosts: Hosts,
 }
 
 impl Guard {
     pub(super) fn new(hosts: Vec<String>) -> Self {
-        Self { hosts }
+        Self {
+            hosts: Hosts::new(hosts),
+        }
     }
 
     /// `local`: the address at which the connection was taken. It can't be rebound: its owner is this machine.
@@ -38,11 +40,9 @@ impl Guard {
     /// Why the request must not be answered.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap, local: Option<IpAddr>) -> Result<(), Refusal> {
         let host = only(headers, &HOST).ok_or(Refusal::ForeignHost)?;
-        // RFC 9112, section 3.2.2: the target's authority, where it has one, is what counts.
-        let named = [Some(host), uri.authority().map(Authority::as_str)];
-        if !named.into_iter().flatten().all(|name| self.knows(name, local)) {
-            return Err(Refusal::ForeignHost);
-        }
+        self.hosts
+            .check(uri, headers, local)
+            .map_err(|_| Refusal::ForeignHost)?;
         if headers.contains_key(&ORIGIN) && !only(headers, &ORIGIN).is_some_and(|origin| is_of(origin, host)) {
             return Err(Refusal::ForeignOrigin);
         }
@@ -51,41 +51,6 @@ impl Guard {
             _ => Ok(()),
         }
     }
-
-    fn knows(&self, authority: &str, local: Option<IpAddr>) -> bool {
-        let Some(host) = host_of(authority) else { return false };
-        match host.parse::<IpAddr>() {
-            Ok(address) => {
-                let address = address.to_canonical();
-                address.is_loopback()
-                    || local.is_some_and(|local| local.to_canonical() == address)
-                    || self.hosts.contains(&address.to_string())
-            }
-            Err(_) => host == "localhost" || self.hosts.contains(&host),
-        }
-    }
-}
-
-/// The value of a header that must be there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?.to_str().ok()?;
-    values.next().is_none().then_some(first)
-}
-
-/// `localhost` of `LOCALHOST:9091`, `::1` of `[::1]:9091`.
-fn host_of(authority: &str) -> Option<String> {
-    let authority: Authority = authority.parse().ok()?;
-    if authority.as_str().contains('@') {
-        return None;
-    }
-    let host = authority.host();
-    let host = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    let host = host.strip_suffix('.').unwrap_or(host);
-    (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
 /// Whether a page of that origin was itself loaded from here. The scheme may differ behind something that adds TLS.

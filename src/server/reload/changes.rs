@@ -98,7 +98,8 @@ fn settings(before: &Config, after: &Config) -> Vec<String> {
     let changed = [
         (
             "listen",
-            !std::iter::zip(&before.listen, &after.listen).all(|(old, new)| same_place(old, new))
+            !std::iter::zip(&before.listen, &after.listen)
+                .all(|(old, new)| same_place(old, new) && (&old.cors, &old.hosts) == (&new.cors, &new.hosts))
                 || before.listen.len() != after.listen.len(),
         ),
         ("policy", before.policy != after.policy),
@@ -109,7 +110,7 @@ fn settings(before: &Config, after: &Config) -> Vec<String> {
     changed.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Whether the sockets are the same; certificates may differ.
+/// Whether the sockets are the same; certificates, and what is said of browsers, may differ.
 fn same_place(old: &Listener, new: &Listener) -> bool {
     let place = |one: &Listener| (one.address.clone(), one.h2c, one.tls.is_some(), one.socket_mode);
     place(old) == place(new)

@@ -124,6 +124,12 @@ impl Setup {
         self
     }
 
+    /// More of the listener (YAML flow, such as `h2c: true`).
+    pub(crate) fn listener(mut self, more: &str) -> Self {
+        self.listen = format!("{{ address: {}, {more} }}", self.listen);
+        self
+    }
+
     /// HTTP/2 in the clear beside HTTP/1.1.
     pub(crate) fn h2c(mut self) -> Self {
         self.listen = format!("{{ address: \"{}\", h2c: true }}", self.listen);

@@ -75,10 +75,21 @@ impl H2Client {
 
     /// A POST of a JSON body; the response as soon as its head is there.
     pub(crate) async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Response<RecvStream> {
-        let request = Request::post(format!("https://{SERVER_NAME}{path}"))
-            .header("content-type", "application/json")
-            .body(())
-            .expect("a valid request");
+        self.post_with(path, &[], body).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn post_with(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<RecvStream> {
+        let request = Request::post(format!("https://{SERVER_NAME}{path}")).header("content-type", "application/json");
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(()).expect("a valid request");
         let mut ready = soon("room for a stream", self.send.clone().ready())
             .await
             .expect("the connection lives");
