@@ -4,6 +4,7 @@
 //! JSON is read by `serde_json`'s own skipping of values (iterative, grammar-checked, 2 to 7 GB/s): sonic-rs, no faster
 //! here, recurses over its input, and a scanner of our own gained only on base64. Raw values give the spans.
 
+mod buffer;
 mod collect;
 mod encoding;
 mod error;
@@ -15,10 +16,10 @@ mod scan;
 mod splice;
 
 pub use collect::{Collector, TooLarge};
-pub use encoding::{Encoding, EncodingError};
+pub use encoding::{Decoding, Encoding, EncodingError};
 pub use error::ScanError;
 pub use facts::{Facts, MODEL_BYTES_MAX, Model, Notation};
 pub use form::{FormError, boundary, scan_form};
-pub use replay::{Outgoing, Replay};
+pub use replay::{BEGINNING_BYTES, Outgoing, Replay, Uses};
 pub use scan::scan;
 pub use splice::{Segments, segments};

@@ -365,6 +365,8 @@ pub struct Server {
     /// Whether a changed file is taken without a signal.
     pub watch: bool,
     pub max_body_bytes: usize,
+    /// The bound on what all requests together keep in memory.
+    pub memory_bytes: usize,
     /// Of the text of one stream that may be resumed.
     pub max_held_bytes: usize,
     /// Bounds receiving the whole request, its header included.

@@ -7,6 +7,7 @@ pub mod classify;
 pub mod cli;
 pub mod config;
 pub mod drill;
+pub mod memory;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;

@@ -14,6 +14,7 @@ mod intake;
 mod intent;
 mod measure;
 pub mod meters;
+mod off_workers;
 mod pulse;
 mod reading;
 mod record;

@@ -37,6 +37,7 @@ use pingora_proxy::ProxyServiceBuilder;
 use thiserror::Error;
 
 use crate::config::{self, Config, ListenAddress, LogFormat};
+use crate::memory;
 use crate::proxy::{Gateway, InFlight, Snapshot};
 use crate::telemetry::{Format, LogSettings};
 use crate::transport::origin::OriginError;
@@ -145,6 +146,7 @@ pub fn run(
     let phase = Phase::default();
 
     live.snapshot.load().look_up_ahead();
+    memory::give_back_freed();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&config));
     server.bootstrap();
     let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));

@@ -11,18 +11,20 @@ mod code;
 const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("status", &[]),
-    ("body", &[]),
+    ("memory", &[]),
+    ("body", &["memory"]),
     ("protocol", &["body"]),
     ("classify", &["protocol"]),
-    // The vocabulary alone: classes and actions in `policy.on`, protocols of an upstream.
-    ("config", &["classify", "protocol"]),
+    // The vocabulary alone: classes and actions in `policy.on`, protocols of an upstream; and how much memory there is.
+    ("config", &["classify", "memory", "protocol"]),
     ("upstream", &["config", "classify", "protocol"]),
     ("routing", &["config", "upstream", "classify", "protocol"]),
-    ("transport", &["body", "protocol"]),
+    ("transport", &["body", "memory", "protocol"]),
     (
         "proxy",
         &[
             "telemetry",
+            "memory",
             "body",
             "protocol",
             "classify",
@@ -36,6 +38,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "server",
         &[
             "telemetry",
+            "memory",
             "body",
             "protocol",
             "classify",

@@ -1,10 +1,13 @@
-//! The body as it arrives: chunks, until its end or the limit.
+//! The body as it arrives: chunks, until its end or the limit, each with room made for it first.
 
 use bytes::Bytes;
 use thiserror::Error;
 
-/// Reserved on the word of a `content-length` alone. What lies beyond is reserved as bytes really come.
-const TRUSTED_BYTES_MAX: usize = 1024 * 1024;
+use super::buffer::Buffer;
+use crate::memory::{NeverFits, SMALL_BYTES_MAX, Share};
+
+/// Room that is made at once for a body whose length is not known, or which comes slowly.
+const STEP_BYTES_MAX: usize = 1024 * 1024;
 
 /// The body is larger than `max_bytes` (HTTP 413).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -18,13 +21,12 @@ pub struct TooLarge {
 pub struct Collector {
     max_bytes: usize,
     declared_bytes: Option<usize>,
-    held: Held,
-}
-
-#[derive(Debug)]
-enum Held {
-    One(Bytes),
-    Many(Vec<u8>),
+    held: Buffer,
+    /// The room that it has. Once it is large and has said how long it is, that is room for all of it: bodies that each
+    /// got half of what they need would wait for one another.
+    share: Share,
+    /// It only gets room for what has come.
+    goes_by_steps: bool,
 }
 
 impl Collector {
@@ -32,7 +34,7 @@ impl Collector {
     ///
     /// # Errors
     /// [`TooLarge`] when it says to be longer than that: then nothing of it need be read.
-    pub fn new(max_bytes: usize, content_length: Option<u64>) -> Result<Self, TooLarge> {
+    pub fn new(max_bytes: usize, content_length: Option<u64>, share: Share) -> Result<Self, TooLarge> {
         let declared_bytes = match content_length.map(usize::try_from) {
             Some(Ok(declared)) if declared <= max_bytes => Some(declared),
             Some(_) => return Err(TooLarge { max_bytes }),
@@ -41,11 +43,71 @@ impl Collector {
         Ok(Self {
             max_bytes,
             declared_bytes,
-            held: Held::One(Bytes::new()),
+            held: Buffer::default(),
+            share,
+            goes_by_steps: false,
         })
     }
 
-    /// Takes the next chunk.
+    /// What the body says to be longer than could ever fit.
+    ///
+    /// # Errors
+    /// [`NeverFits`]: then nothing of it need be read.
+    pub fn check_length(&self) -> Result<(), NeverFits> {
+        let most_bytes = self.share.budget().most_alone_bytes();
+        match self.declared_bytes {
+            Some(declared) if declared > most_bytes.max(SMALL_BYTES_MAX) => Err(NeverFits { most_bytes }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes room for a chunk of `bytes`, if there is any now.
+    pub fn try_make_room(&mut self, bytes: usize) -> bool {
+        let wanted = self.wanted(bytes);
+        self.share.try_grow_to(wanted)
+    }
+
+    /// Waits for room for a chunk of `bytes`, for as long as the caller does.
+    ///
+    /// # Errors
+    /// [`NeverFits`], at once.
+    pub async fn make_room(&mut self, bytes: usize) -> Result<(), NeverFits> {
+        let wanted = self.wanted(bytes);
+        self.share.grow_to(wanted).await
+    }
+
+    /// The room that the body should have when `bytes` more are taken.
+    fn wanted(&self, bytes: usize) -> usize {
+        let needed = self.len() + bytes;
+        if needed <= SMALL_BYTES_MAX || needed <= self.share.bytes() {
+            return needed;
+        }
+        let wanted = match self.declared_bytes {
+            Some(declared) if !self.goes_by_steps => declared,
+            // About twice what has come.
+            _ => (needed + needed.min(STEP_BYTES_MAX)).min(self.declared_bytes.unwrap_or(self.max_bytes)),
+        };
+        wanted.min(self.share.budget().most_alone_bytes()).max(needed)
+    }
+
+    /// Room that was made for what has not come yet.
+    pub fn ahead_bytes(&self) -> usize {
+        self.share.bytes().saturating_sub(self.len())
+    }
+
+    /// Whether anybody waits for room.
+    pub fn is_waited_for(&self) -> bool {
+        self.share.budget().is_contended()
+    }
+
+    /// Gives back the room for what has not come yet. From now on the body gets it by steps.
+    pub fn go_by_steps(&mut self) {
+        self.goes_by_steps = true;
+        let len = self.len();
+        self.share.shrink_to(len);
+    }
+
+    /// Takes the next chunk, for which room was made.
     ///
     /// # Errors
     /// [`TooLarge`] when the body, this chunk included, exceeds the limit; the chunk is not kept.
@@ -55,32 +117,14 @@ impl Collector {
                 max_bytes: self.max_bytes,
             });
         }
-        match &mut self.held {
-            Held::One(first) if first.is_empty() => *first = chunk,
-            Held::One(_) if chunk.is_empty() => {}
-            Held::One(first) => {
-                let needed = first.len() + chunk.len();
-                let trusted = self.declared_bytes.unwrap_or(0).min(TRUSTED_BYTES_MAX);
-                let mut bytes = Vec::with_capacity(needed.max(trusted));
-                bytes.extend_from_slice(first);
-                bytes.extend_from_slice(&chunk);
-                self.held = Held::Many(bytes);
-            }
-            Held::Many(bytes) => {
-                grow(bytes, chunk.len(), self.declared_bytes.unwrap_or(self.max_bytes));
-                bytes.extend_from_slice(&chunk);
-            }
-        }
+        self.held.push(chunk, self.declared_bytes.unwrap_or(self.max_bytes));
         Ok(())
     }
 
     /// Bytes taken so far.
     #[must_use]
     pub fn len(&self) -> usize {
-        match &self.held {
-            Held::One(first) => first.len(),
-            Held::Many(bytes) => bytes.len(),
-        }
+        self.held.len()
     }
 
     #[must_use]
@@ -88,23 +132,11 @@ impl Collector {
         self.len() == 0
     }
 
-    /// The whole body.
+    /// The whole body, with the room that it takes.
     #[must_use]
-    pub fn finish(self) -> Bytes {
-        match self.held {
-            Held::One(only) => only,
-            Held::Many(bytes) => Bytes::from(bytes),
-        }
-    }
-}
-
-/// Room for `more` bytes: twice what there was, but not beyond the `expected` whole, so that a body never takes up to
-/// twice its size.
-pub(super) fn grow(bytes: &mut Vec<u8>, more: usize, expected: usize) {
-    let needed = bytes.len() + more;
-    if needed > bytes.capacity() {
-        let capacity = (bytes.capacity() * 2).min(expected).max(needed);
-        bytes.reserve_exact(capacity - bytes.len());
+    pub fn finish(mut self) -> Bytes {
+        self.share.shrink_to(self.held.len());
+        self.held.into_bytes(self.share)
     }
 }
 

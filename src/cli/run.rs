@@ -45,7 +45,7 @@ fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     telemetry::init(server::log_settings(&config.log));
     log::info!(
         file = loaded.file.display().to_string().as_str(), hash = &*config.hash, why = loaded.found.to_string().as_str(),
-        upstreams = config.upstreams.len(), routes = config.routes.len();
+        upstreams = config.upstreams.len(), routes = config.routes.len(), memory_bytes = config.server.memory_bytes;
         "configuration loaded"
     );
     let reread = Reread {

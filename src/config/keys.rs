@@ -308,6 +308,8 @@ section! {
         "idle" = Duration, Written("75s"), "Bounds how long a client's connection may be open without a request.";
         "max_body" = Size, Written("32MiB"), "Of a request; larger ones get a 413.";
         "max_held" = Size, Written("1MiB"), "Bounds what is remembered of one stream that may be resumed: a longer one is not.";
+        "memory" = Size, Told("a quarter of the machine's"),
+            "Bounds what all requests together keep in memory: bodies, raw and decoded, and answers that are held back.";
         "passthrough" = OneOf(&[Text, Shape::Section(&PASSTHROUGH)]), NONE,
             "The upstream for requests that no model routes (files, batches, …), or a mapping; without it they get a 404.";
         "send_timeout" = Duration, Written("5m"), "Bounds how long a client may take nothing of its answer; every byte that it takes starts the clock anew.";

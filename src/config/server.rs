@@ -4,13 +4,18 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::diagnostic::Complaint;
 use super::document::Node;
 use super::reader::{Reader, words};
 use super::source::Place;
-use super::{Log, LogFormat, Server, Upstream};
+use super::{Diagnostic, Log, LogFormat, Server, Upstream};
 use super::{keys, passthrough, quantity};
+use crate::memory;
 
 const BODY_BYTES_MAX: u64 = 1 << 30;
+const MEMORY_BYTES_MIN: usize = 1 << 20;
+/// 64 TiB.
+const MEMORY_BYTES_MAX: u64 = 1 << 46;
 pub(super) const THREADS_MAX: u32 = 1_024;
 pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 
@@ -51,6 +56,7 @@ impl Default for Server {
             threads: None,
             watch: true,
             max_body_bytes: 32 << 20,
+            memory_bytes: memory::default_bound_bytes(),
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(300),
@@ -75,6 +81,7 @@ impl Default for Log {
 pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &[Upstream]) -> Server {
     let mut server = Server::default();
     let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`server`", &keys::SERVER)) else {
+        check_fit(reader, &server, None);
         return server;
     };
     if let Some(node) = fields.get("threads") {
@@ -89,6 +96,11 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
         let bytes = reader.value(node, "`max_body`", |text| quantity::size_bytes(text, BODY_BYTES_MAX));
         server.max_body_bytes = bytes.unwrap_or(server.max_body_bytes);
     }
+    if let Some(node) = fields.get("memory") {
+        server.memory_bytes = reader.value(node, "`memory`", memory).unwrap_or(server.memory_bytes);
+    }
+    let written = fields.get("max_body").or_else(|| fields.get("memory"));
+    check_fit(reader, &server, written.map(|node| node.place));
     if let Some(node) = fields.get("max_held") {
         let bytes = reader.value(node, "`max_held`", |text| quantity::size_bytes(text, BODY_BYTES_MAX));
         server.max_held_bytes = bytes.unwrap_or(server.max_held_bytes);
@@ -129,6 +141,29 @@ pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upst
             .unwrap_or(true);
     }
     server
+}
+
+fn memory(text: &str) -> Result<usize, Complaint> {
+    let bytes = quantity::size_bytes(text, MEMORY_BYTES_MAX)?;
+    if bytes < MEMORY_BYTES_MIN {
+        let help = "an eighth of it is kept for small requests, and the rest has to hold a body";
+        return Err(Complaint::new("bad-size", "is less than 1MiB", help));
+    }
+    Ok(bytes)
+}
+
+/// Warns where a body that is let in would never find room.
+fn check_fit(reader: &mut Reader<'_>, server: &Server, place: Option<Place>) {
+    let most_bytes = memory::most_alone_bytes(server.memory_bytes);
+    if server.max_body_bytes > most_bytes {
+        let message = format!(
+            "`max_body` ({} bytes) is more than one request can have of `memory` ({most_bytes} bytes, seven eighths of it)",
+            server.max_body_bytes
+        );
+        let help = "a body that is larger gets a 413; raise `server.memory` or lower `server.max_body`";
+        let warning = Diagnostic::warning("body-beyond-memory", place.unwrap_or(Place::START), message).help(help);
+        reader.report(Diagnostic { place, ..warning });
+    }
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Log {

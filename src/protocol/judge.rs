@@ -181,11 +181,12 @@ impl Judge {
         judgement
     }
 
-    fn give_up(&mut self) {
+    /// No more can be held: decides by what has come. Never undecided.
+    pub fn give_up(&mut self) -> Judgement {
         match self.stage {
-            Stage::Decided(_) => {}
-            Stage::ErrorBody => drop(self.decide(Judgement::Failed)),
-            _ => drop(self.decide(Judgement::Begun)),
+            Stage::Decided(judgement) => judgement,
+            Stage::ErrorBody => self.decide(Judgement::Failed),
+            _ => self.decide(Judgement::Begun),
         }
     }
 

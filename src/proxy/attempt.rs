@@ -148,6 +148,7 @@ pub(super) fn address(
     headers::to_upstream(header, &step.target.upstream, ctx.protocol, &ctx.id, &sending)?;
     let assignment = Arc::new(Assignment {
         connection: Mutex::new(Some(connection)),
+        memory: ctx.snapshot.memory.clone(),
         body: body.segments,
         clocks: clocks(&step.target, chain.deadline),
         kind: ctx.kind,

@@ -47,6 +47,8 @@ pub struct RequestContext {
     pub served_by: Option<Arc<str>>,
     /// Every target failed.
     pub exhausted: bool,
+    /// Why the gateway itself refused it, by the code that the client was told.
+    pub refused: Option<&'static str>,
     pub client_gone: bool,
     /// The answer broke off after it had begun, or reported an error, and nobody went on with it.
     pub is_broken: bool,
@@ -208,6 +210,7 @@ impl RequestContext {
             committed: None,
             served_by: None,
             exhausted: false,
+            refused: None,
             client_gone: false,
             is_broken: false,
             delivered: false,

@@ -16,13 +16,13 @@ use super::intent::{Intent, is_multipart};
 use super::reading;
 use super::relay::Relay;
 use super::reply::{self, Refusal};
-use crate::body::Replay;
+use crate::body::{Replay, Uses};
 use crate::protocol::account::{Guard, guard_of};
 use crate::protocol::endpoint::{endpoint, names_model};
 use crate::protocol::path::{self, PathFault};
 use crate::protocol::request_header::{HEADER_MAX_BYTES, HeaderFault, is_length};
 use crate::protocol::{Protocol, StreamKind, models, percent};
-use crate::routing::{Route, pinned_plan, plan};
+use crate::routing::{Route, Step, pinned_plan, plan};
 
 /// Answers the request (`Ok(true)`) or leaves it planned in the context (`Ok(false)`).
 pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
@@ -174,7 +174,7 @@ async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) 
     }
 }
 
-fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned: bool) -> Result<Stage, Stop> {
+fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pinned: bool) -> Result<Stage, Stop> {
     let model = ctx.asked.model.clone().unwrap_or_default();
     let table = &ctx.snapshot.table;
     let Some(route) = table.route(&model) else {
@@ -202,6 +202,13 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned:
         }
         .into());
     }
+    let renames = |step: &Step| step.model.as_deref().is_some_and(|name| *name != *model);
+    let may_resume = ctx.asked.stream && plan.steps.iter().any(|step| step.target.prefill);
+    let uses = Uses {
+        raw: !plan.steps.iter().all(renames),
+        plain: may_resume || plan.steps.iter().any(renames),
+    };
+    body.keep_for(uses, ctx.snapshot.memory.share());
     let deadline = ctx.received + route.timeouts.deadline;
     let client_retries = client_retries(&session.req_header().headers);
     let chain = Chain::new(Arc::clone(route), plan, body, deadline, client_retries);
@@ -209,8 +216,13 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, body: Replay, pinned:
 }
 
 /// A request that names no model, on a path that needs none. Its one upstream is tried as a route's target would be.
-fn pass_through(session: &Session, ctx: &mut RequestContext, body: Replay) -> Result<Stage, Stop> {
+fn pass_through(session: &Session, ctx: &mut RequestContext, mut body: Replay) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
+    let uses = Uses {
+        raw: true,
+        plain: false,
+    };
+    body.keep_for(uses, ctx.snapshot.memory.share());
     let plan = pinned_plan(&route, "", ctx.protocol, false, Instant::now());
     let deadline = ctx.received + route.timeouts.deadline;
     let client_retries = client_retries(&session.req_header().headers);

@@ -25,14 +25,16 @@ const LARGE_SEARCH_EVERY_MS: u64 = 1000;
 /// What is kept of a provider's words about the request with this `body`, which the target of `step` has refused. To
 /// search a large body takes milliseconds, and the next attempt waits: that is done once in a while.
 pub(super) fn message(snapshot: &Snapshot, step: &Step, body: &Replay, payload: &[u8]) -> Option<String> {
-    let is_large = body.plain().len() > SEARCHED_ALWAYS_MAX_BYTES;
+    // Without the request's own words those that were quoted can't be told from the provider's.
+    let plain = body.plain()?;
+    let is_large = plain.len() > SEARCHED_ALWAYS_MAX_BYTES;
     let history = &snapshot.meters.of_target(&step.target).history;
     if is_large && history.has_message_since(unix_ms().saturating_sub(LARGE_SEARCH_EVERY_MS)) {
         return None;
     }
     let said = classify::message::message(payload)?;
     let secrets = snapshot.table.upstreams.iter().flat_map(|upstream| upstream.secrets());
-    quotation::clean(&said, secrets, body.plain())
+    quotation::clean(&said, secrets, plain)
 }
 
 /// The running attempt got an answer that goes to the client.

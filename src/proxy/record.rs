@@ -99,6 +99,7 @@ pub(super) fn access(session: &Session, outcome: Outcome, ctx: &RequestContext) 
         target: ctx.served_by.as_deref(),
         status: session.response_written().map(|response| response.status.as_u16()),
         outcome,
+        refused: ctx.refused,
         attempts: ctx.ledger.attempts(),
         resumed: ctx.resumed,
         ledger,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
 use pingora_core::Result;
 use pingora_http::ResponseHeader;
@@ -16,6 +16,7 @@ use super::browser::Refused;
 use super::context::{RequestContext, Stage};
 use super::headers::{self, Origin};
 use crate::body::{Encoding, EncodingError, FormError, ScanError, TooLarge};
+use crate::memory::NeverFits;
 use crate::protocol::Protocol;
 use crate::protocol::account::Guard;
 use crate::protocol::chunked::MalformedChunk;
@@ -30,6 +31,8 @@ const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// After an early refusal the rest of the body is read for so long, so that the client gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// When a request that found no room should come again. By then others have ended, or have been refused as well.
+const RETRY_AFTER_S: u32 = 1;
 
 /// Why a request is refused before any upstream is asked. `Display` is what the client reads.
 #[derive(Debug, Error)]
@@ -46,6 +49,13 @@ pub(super) enum Refusal {
     Header(HeaderFault),
     #[error(transparent)]
     TooLarge(TooLarge),
+    #[error("the request body needs {0}; the operator can raise it")]
+    NeverFits(NeverFits),
+    #[error(
+        "the gateway is busy: other requests' bodies take up its memory, and no room for this one was found in time; \
+         try again in a moment, and if this happens often the operator can raise `server.memory`"
+    )]
+    Busy,
     #[error("the request did not arrive whole within {limit:?}")]
     TooSlow { limit: Duration },
     #[error(transparent)]
@@ -96,7 +106,10 @@ impl Refusal {
             Self::UnknownMethod => StatusCode::NOT_IMPLEMENTED,
             Self::Administered { .. } => StatusCode::FORBIDDEN,
             Self::Header(fault) => StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST),
-            Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_)
+            | Self::NeverFits(_)
+            | Self::Encoding(EncodingError::TooLarge { .. } | EncodingError::Ratio) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
@@ -120,7 +133,10 @@ impl Refusal {
             Self::Header(fault) => fault.code(),
             Self::MalformedBody(_) | Self::ContentTypeTwice => "malformed_request",
             Self::Browser(refused) => refused.code(),
-            Self::TooLarge(_) | Self::Encoding(EncodingError::TooLarge { .. }) => "request_too_large",
+            Self::TooLarge(_)
+            | Self::NeverFits(_)
+            | Self::Encoding(EncodingError::TooLarge { .. } | EncodingError::Ratio) => "request_too_large",
+            Self::Busy => "gateway_busy",
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => "unsupported_encoding",
             Self::TooSlow { .. } => "request_timeout",
             Self::Encoding(EncodingError::Corrupt { .. }) | Self::Body(_) | Self::Form(_) | Self::NoModel { .. } => {
@@ -154,11 +170,16 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
     if unread || refusal.loses_framing() {
         session.set_keepalive(None);
     }
+    ctx.refused = Some(refusal.code());
     let error = GatewayError {
         param: refusal.param(),
         ..GatewayError::new(status.as_u16(), refusal.code(), refusal.to_string())
     };
     let mut header = json_header(status)?;
+    if matches!(refusal, Refusal::Busy) {
+        ctx.snapshot.memory.count_refusal();
+        header.insert_header(RETRY_AFTER, RETRY_AFTER_S)?;
+    }
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         // RFC 9110 §12.5.3: in a response, what a request may come in.
         header.insert_header(ACCEPT_ENCODING, Encoding::UNDERSTOOD)?;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -13,8 +12,9 @@ use tokio::time::Instant;
 use super::break_off::BreakOff;
 use super::context::{RequestContext, RequestId, Serving};
 use super::headers::Sending;
+use super::off_workers::INLINE_MAX_BYTES;
 use super::{Snapshot, attempt, headers, health, measure, record, verdict};
-use crate::body::{Outgoing, Replay, Segments};
+use crate::body::{Outgoing, Replay, Segments, Uses};
 use crate::classify::Class;
 use crate::protocol::resume::{Transcript, continuing};
 use crate::protocol::{Protocol, StreamKind};
@@ -22,6 +22,9 @@ use crate::routing::{Entry, Outcome, Route, Step};
 use crate::telemetry::metrics::{RouteMeter, Served};
 use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings};
 use crate::upstream::Refused;
+
+/// A body's tree and what is written from it take about so many times the room of its text.
+const PARSED_TIMES: usize = 4;
 
 /// All that another attempt needs, kept from before commit.
 pub struct Resuming {
@@ -74,6 +77,12 @@ impl Resuming {
         header: &RequestHeader,
         body: &Replay,
     ) -> Self {
+        let mut body = body.clone();
+        let uses = Uses {
+            raw: false,
+            plain: true,
+        };
+        body.keep_for(uses, ctx.snapshot.memory.share());
         Self {
             snapshot: Arc::clone(&ctx.snapshot),
             connector: connector.clone(),
@@ -83,7 +92,7 @@ impl Resuming {
             model: ctx.asked.model.clone(),
             route: ctx.asked.route.clone(),
             header: header.clone(),
-            body: body.clone(),
+            body,
             committed: Notify::new(),
             state: Mutex::default(),
         }
@@ -165,12 +174,26 @@ impl Resuming {
     }
 
     /// What asks the target of `step` to go on; `None` where the answer is of a kind that is not continued.
-    fn request_for(&self, step: &Step, so_far: &Transcript) -> Option<(Box<RequestHeader>, Outgoing)> {
-        let (model, provider) = (step.model.as_deref(), step.target.upstream.provider.as_deref());
-        let (text, tokens) = (so_far.text(), so_far.tokens());
-        let body = continuing(self.kind, self.body.plain(), text, tokens, model, provider)?;
+    ///
+    /// Also `None` where there is no room for such a request: several times what its text takes, while it is made.
+    async fn request_for(&self, step: &Step, so_far: &Transcript) -> Option<(Box<RequestHeader>, Outgoing)> {
+        let (model, provider) = (step.model.clone(), step.target.upstream.provider.clone());
+        let (text, tokens) = (so_far.text().to_owned(), so_far.tokens());
+        let (kind, plain) = (self.kind, self.body.plain()?.clone());
+        let mut share = self.snapshot.memory.share();
+        if !share.try_grow_to(plain.len() * PARSED_TIMES + 2 * text.len()) {
+            return None;
+        }
+        let is_large = plain.len() > INLINE_MAX_BYTES;
+        let work = move || continuing(kind, &plain, &text, tokens, model.as_deref(), provider.as_deref());
+        let body = if is_large {
+            self.snapshot.off_workers.turn().await?.run(work).await.1
+        } else {
+            work()
+        }?;
+        share.shrink_to(body.len());
         let body = Outgoing {
-            segments: Segments::from(Bytes::from(body)),
+            segments: Segments::from(share.carry(body)),
             is_decoded: true,
         };
         let mut header = self.header.clone();
@@ -185,7 +208,7 @@ impl Resuming {
     /// Begins attempts until one has a connection.
     async fn begin_next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
         while let Some(step) = self.take_turn() {
-            let Some((header, body)) = self.request_for(&step, so_far) else {
+            let Some((header, body)) = self.request_for(&step, so_far).await else {
                 // Nothing is sent, so it is no attempt.
                 self.state().running = None;
                 return None;
@@ -200,6 +223,7 @@ impl Resuming {
                     self.connected(&step, began.elapsed());
                     let assignment = Assignment {
                         connection: Mutex::new(Some(connection)),
+                        memory: self.snapshot.memory.clone(),
                         body: body.segments,
                         clocks: attempt::clocks(&step.target, deadline),
                         kind: self.kind,

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 
 use super::browser::BrowserRules;
 use super::meters::Meters;
+use super::off_workers::OffWorkers;
 use crate::config::{self, Config};
+use crate::memory::Budget;
 use crate::routing::RouteTable;
 use crate::transport::origin::{ClientCert, HttpVersions, OriginError, OriginTls};
 use crate::transport::{Endpoint, Origin, Resolver};
@@ -21,6 +23,10 @@ pub struct Snapshot {
     /// By [`Upstream::index`](crate::upstream::Upstream).
     pub endpoints: Vec<Arc<Endpoint>>,
     resolver: Arc<Resolver>,
+    /// What all requests keep in memory. The same for all snapshots; its bound is that of the latest.
+    pub memory: Budget,
+    /// Where large bodies are read. The same for all snapshots.
+    pub off_workers: OffWorkers,
     pub max_body_bytes: usize,
     /// Of the text of one stream that may be resumed.
     pub max_held_bytes: usize,
@@ -53,6 +59,11 @@ impl Snapshot {
         Ok(Self {
             endpoints: endpoints.collect::<Result<_, _>>()?,
             resolver,
+            memory: previous.map_or_else(
+                || Budget::new(config.server.memory_bytes),
+                |previous| previous.memory.clone(),
+            ),
+            off_workers: previous.map_or_else(OffWorkers::default, |previous| previous.off_workers.clone()),
             max_body_bytes: config.server.max_body_bytes,
             max_held_bytes: config.server.max_held_bytes,
             client_timeout: config.server.client_timeout,

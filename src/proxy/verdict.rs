@@ -14,10 +14,13 @@ use super::context::{RequestContext, Serving, Stage};
 use super::headers::{self, Served};
 use super::intake::is_client_gone;
 use super::{health, measure, record};
-use crate::body::Replay;
+use crate::body::{BEGINNING_BYTES, Replay};
 use crate::classify::{self, Class, Signals};
 use crate::routing::{Cause, Entry, Next, Outcome, Step};
 use crate::transport::{Evidence, Failure};
+
+/// A body of which only the beginning is there is one that is too large to be searched.
+const _: () = assert!(BEGINNING_BYTES > classify::Request::BODY_MAX_BYTES);
 
 /// Ends an attempt whose answer the client does not get.
 const NEXT_ATTEMPT: ErrorType = ErrorType::Custom("NextAttempt");
@@ -96,7 +99,7 @@ pub(super) fn read<'a>(
         body: &evidence.payload,
         provider: step.target.upstream.provider.as_deref(),
         request: Some(&classify::Request {
-            body: body.plain(),
+            body: body.beginning(),
             texts: &texts,
         }),
     };

@@ -69,6 +69,10 @@ impl Metrics {
     fn show_process(&self, snapshot: &Snapshot, last: LastReload, exposition: &Exposition) {
         exposition.set(&names::REQUESTS_IN_FLIGHT, &[], self.in_flight.running() as f64);
         self.clients.show(exposition);
+        let memory = &snapshot.memory;
+        exposition.set(&names::MEMORY_USED, &[], memory.used_bytes() as f64);
+        exposition.set(&names::MEMORY_BOUND, &[], memory.bound_bytes() as f64);
+        exposition.set_counter(&names::MEMORY_REFUSALS, &[], memory.refusals() as f64);
         exposition.set(&names::CONFIG_GENERATION, &[], last.generation as f64);
         exposition.set(&names::CONFIG_LOADED, &[], snapshot.loaded_at as f64);
         exposition.set(&names::RELOAD_TIME, &[], last.attempted_at as f64);

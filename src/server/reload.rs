@@ -213,6 +213,7 @@ impl Reloader {
             (Ok(renewal), Ok(snapshot)) => {
                 renewal.install();
                 snapshot.look_up_ahead();
+                snapshot.memory.set_bound(config.server.memory_bytes);
                 self.live.snapshot.store(Arc::new(snapshot));
                 self.live.drain.set(config);
                 Ok(())

@@ -66,6 +66,8 @@ pub struct Access<'a> {
     /// `None` where no response was begun.
     pub status: Option<u16>,
     pub outcome: Outcome,
+    /// Why the gateway refused it, by the code of its error; left out where it did not.
+    pub refused: Option<&'a str>,
     pub attempts: u32,
     /// How often another attempt went on with a stream that had broken off; left out where it never was.
     pub resumed: u32,
@@ -89,6 +91,8 @@ impl Access<'_> {
     /// A request that the operator should know of is a warning, so that `journalctl -p warning` finds it.
     fn level(&self) -> Level {
         match self.outcome {
+            // The gateway's own want of something.
+            Outcome::GatewayError if self.status.is_some_and(|status| status >= 500) => Level::Warn,
             Outcome::Ok | Outcome::ClientGone | Outcome::GatewayError => Level::Info,
             Outcome::Broken | Outcome::Exhausted => Level::Warn,
         }
@@ -106,6 +110,7 @@ impl Source for Access<'_> {
             (fields::TARGET, self.target.map(Value::from)),
             (fields::STATUS, self.status.map(Value::from)),
             (fields::OUTCOME, Some(Value::from(self.outcome.as_str()))),
+            (fields::REFUSED, self.refused.map(Value::from)),
             (fields::ATTEMPTS, Some(Value::from(self.attempts))),
             (fields::RESUMED, (self.resumed > 0).then_some(Value::from(self.resumed))),
             (fields::MS, Some(Value::from(self.ms))),
@@ -146,6 +151,7 @@ mod tests {
         target: Some("openrouter/openai/gpt-4o"),
         status: Some(200),
         outcome: Outcome::Ok,
+        refused: None,
         attempts: 2,
         resumed: 0,
         ledger: "\"openai/gpt-4o\";status=429",
@@ -187,6 +193,7 @@ mod tests {
             target: None,
             status: Some(404),
             outcome: Outcome::GatewayError,
+            refused: Some("model_not_found"),
             attempts: 0,
             ledger: "",
             first_byte_ms: None,
@@ -197,7 +204,7 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&line).unwrap(),
             serde_json::json!({
                 "ts": "1970-01-01T00:00:00.000Z", "level": "info", "module": "switchback::access", "msg": "access",
-                "id": "0192", "status": 404, "outcome": "gateway_error", "attempts": 0, "ms": 1234, "stream": true,
+                "id": "0192", "status": 404, "outcome": "gateway_error", "refused": "model_not_found", "attempts": 0, "ms": 1234, "stream": true,
                 "method": "POST", "path": "/v1/chat/completions", "protocol": "openai", "http": "HTTP/1.1",
                 "bytes_in": 100, "bytes_out": 2000,
             })
@@ -206,6 +213,12 @@ mod tests {
 
     #[test]
     fn what_an_operator_should_know_of_is_a_warning() {
+        let busy = Access {
+            status: Some(503),
+            outcome: Outcome::GatewayError,
+            ..SERVED
+        };
+        assert_eq!(busy.level(), Level::Warn);
         let level = |outcome| Access { outcome, ..SERVED }.level();
         assert_eq!([level(Outcome::Broken), level(Outcome::Exhausted)], [Level::Warn; 2]);
         assert_eq!(

@@ -21,6 +21,8 @@ pub const ROUTE: &str = "route";
 /// Upstream and model there: `openrouter/openai/gpt-4o`.
 pub const TARGET: &str = "target";
 pub const STATUS: &str = "status";
+/// Why the gateway itself refused a request: the `code` of its error.
+pub const REFUSED: &str = "refused";
 /// How many attempts were made.
 pub const ATTEMPTS: &str = "attempts";
 /// How often another attempt went on with a stream that had broken off.

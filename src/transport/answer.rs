@@ -67,6 +67,7 @@ impl Answer {
         let mut judge = Judge::new(header.status.as_u16(), &header.headers, assignment.kind);
         let begun = Instant::now();
         let mut turns = Turns::default();
+        let mut share = assignment.memory.share();
         let judgement = loop {
             turns
                 .next()
@@ -83,9 +84,11 @@ impl Answer {
             let judgement = match before(until, wire.read_body()).await {
                 Ok(Ok(Some(chunk))) => {
                     turns.moved_on();
+                    // Once as it came, once as the judge reads it.
+                    let has_room = share.try_grow_to(share.bytes() + 2 * chunk.len());
                     let judgement = judge.feed(&chunk);
                     self.held.push_back(chunk);
-                    judgement
+                    if has_room { judgement } else { judge.give_up() }
                 }
                 Ok(Ok(None)) => judge.end(),
                 Ok(Err(_)) | Err(_) if is_error => judge.end(),
@@ -106,11 +109,18 @@ impl Answer {
             self.held.iter().for_each(|chunk| end.feed(chunk));
             self.stream_end = Some(end);
         }
-        self.evidence = (judgement == Judgement::Failed).then(|| Evidence {
-            held: joined(&self.held),
-            whole: self.wire.is_ended(),
-            payload: Bytes::copy_from_slice(judge.error_payload()),
-        });
+        if judgement == Judgement::Failed {
+            let held = share.carry(joined(&self.held));
+            self.held = VecDeque::from([held.clone()]);
+            self.evidence = Some(Evidence {
+                held,
+                whole: self.wire.is_ended(),
+                payload: Bytes::copy_from_slice(judge.error_payload()),
+            });
+        } else if let Some(last) = self.held.pop_back() {
+            // The last to be handed out takes the share with it.
+            self.held.push_back(share.carry(last));
+        }
         Ok(())
     }
 }

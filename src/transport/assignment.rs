@@ -10,12 +10,15 @@ use tokio::time::Instant;
 use super::timings::Timings;
 use super::{Connection, Resume};
 use crate::body::Segments;
+use crate::memory::Budget;
 use crate::protocol::{Protocol, StreamKind};
 
 /// One attempt. In the extensions of the upstream request header as an `Arc`.
 pub struct Assignment {
     /// Taken by the session that sends on it.
     pub connection: Mutex<Option<Connection>>,
+    /// For what is held of its answer.
+    pub memory: Budget,
     /// The whole request body.
     pub body: Segments,
     pub clocks: Clocks,

@@ -11,7 +11,11 @@ use super::answer::Answer;
 use super::assignment::{Assignment, Evidence};
 use super::failure::Failure;
 use super::turns::Turns;
+use crate::memory::Share;
 use crate::protocol::resume::Transcript;
+
+/// Room for a transcript is made by so much at once.
+const STEP_BYTES: usize = 4 * 1024;
 
 /// Who finds an upstream that goes on with a stream. Called by the session that hands the stream out, never at once by two.
 #[async_trait]
@@ -35,6 +39,8 @@ pub trait Resume: Send + Sync {
 /// What a session needs to go on with its stream.
 pub(super) struct Continuity {
     pub(super) transcript: Transcript,
+    /// Of the transcript.
+    share: Share,
     resume: Arc<dyn Resume>,
 }
 
@@ -46,15 +52,27 @@ impl Continuity {
         let transcript = Transcript::new(assignment.kind, resumable.max_held_bytes).filter(|_| is_stream)?;
         Some(Self {
             transcript,
+            share: assignment.memory.share(),
             resume: Arc::clone(&resumable.by),
         })
     }
 
+    /// What goes to the client of `chunk`. A transcript for which there is no room is given up.
+    pub(super) fn feed(&mut self, chunk: Bytes) -> Bytes {
+        let passed = self.transcript.feed(chunk);
+        let held = self.transcript.held_bytes().next_multiple_of(STEP_BYTES);
+        if held > self.share.bytes() && !self.share.try_grow_to(held) {
+            self.transcript.give_up();
+        }
+        if !self.transcript.can_resume() {
+            self.share.shrink_to(self.transcript.held_bytes());
+        }
+        passed
+    }
+
     /// What goes to the client of what was held.
     pub(super) fn feed_all(&mut self, held: &mut VecDeque<Bytes>) {
-        let fed = std::mem::take(held)
-            .into_iter()
-            .map(|chunk| self.transcript.feed(chunk));
+        let fed = std::mem::take(held).into_iter().map(|chunk| self.feed(chunk));
         held.extend(fed.filter(|chunk| !chunk.is_empty()));
     }
 

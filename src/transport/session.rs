@@ -222,7 +222,7 @@ impl JudgedSession {
                     end.feed(&chunk);
                 }
                 let passed = match &mut self.continuity {
-                    Some(continuity) => continuity.transcript.feed(chunk),
+                    Some(continuity) => continuity.feed(chunk),
                     None => chunk,
                 };
                 if !passed.is_empty() {

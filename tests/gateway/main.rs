@@ -35,6 +35,7 @@ mod http2_endings;
 mod keep_alive;
 mod leaks;
 mod max_inflight;
+mod memory;
 mod metrics;
 mod models;
 mod not_evidence;

@@ -42,6 +42,7 @@ fn access(id: &str) -> Access<'_> {
         target: Some("openai/gpt-4o"),
         status: Some(200),
         outcome: Outcome::Ok,
+        refused: None,
         attempts: 1,
         resumed: 0,
         ledger: "",

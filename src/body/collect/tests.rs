@@ -1,27 +1,33 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::Budget;
 
-#[test]
-fn one_chunk_is_not_copied() {
-    let chunk = Bytes::from(vec![7; 100]);
-    let mut collector = Collector::new(100, Some(100)).unwrap();
-    collector.push(Bytes::new()).unwrap();
-    collector.push(chunk.clone()).unwrap();
-    collector.push(Bytes::new()).unwrap();
-    assert_eq!(collector.finish().as_ptr(), chunk.as_ptr());
+const MIB: usize = 1 << 20;
+
+fn collector(max_bytes: usize, declared: Option<u64>) -> Result<Collector, TooLarge> {
+    Collector::new(max_bytes, declared, Budget::new(8 * MIB).share())
+}
+
+/// Takes `bytes` more, room included.
+fn take(collector: &mut Collector, bytes: usize) -> bool {
+    let has_room = collector.try_make_room(bytes);
+    if has_room {
+        collector.push(Bytes::from(vec![b'x'; bytes])).unwrap();
+    }
+    has_room
 }
 
 #[test]
 fn nothing_is_an_empty_body() {
-    let collector = Collector::new(0, None).unwrap();
+    let collector = collector(0, None).unwrap();
     assert!(collector.is_empty());
     assert_eq!(collector.finish(), Bytes::new());
 }
 
 #[test]
 fn the_limit_is_the_last_byte_taken() {
-    let mut collector = Collector::new(10, None).unwrap();
+    let mut collector = collector(10, None).unwrap();
     collector.push(Bytes::from_static(b"01234")).unwrap();
     collector.push(Bytes::from_static(b"56789")).unwrap();
     assert_eq!(
@@ -33,37 +39,47 @@ fn the_limit_is_the_last_byte_taken() {
 
 #[test]
 fn a_declared_length_beyond_the_limit_is_refused_unread() {
-    assert_eq!(Collector::new(10, Some(11)).unwrap_err(), TooLarge { max_bytes: 10 });
-    assert_eq!(
-        Collector::new(10, Some(u64::MAX)).unwrap_err(),
-        TooLarge { max_bytes: 10 }
-    );
-    assert!(Collector::new(10, Some(10)).is_ok());
-}
-
-#[test]
-fn a_lying_length_reserves_little() {
-    const GIB: usize = 1 << 30;
-    let mut collector = Collector::new(GIB, Some(GIB as u64)).unwrap();
-    collector.push(Bytes::from_static(b"a")).unwrap();
-    collector.push(Bytes::from_static(b"b")).unwrap();
-    let Held::Many(bytes) = &collector.held else {
-        panic!("two chunks are gathered")
-    };
-    assert_eq!(bytes.capacity(), TRUSTED_BYTES_MAX);
-}
-
-#[test]
-fn a_true_length_wastes_nothing() {
-    const LENGTH: usize = 5 << 20;
-    let mut collector = Collector::new(LENGTH * 2, Some(LENGTH as u64)).unwrap();
-    for _ in 0..LENGTH / 4096 {
-        collector.push(Bytes::from(vec![1; 4096])).unwrap();
+    for declared in [11, u64::MAX] {
+        assert_eq!(collector(10, Some(declared)).unwrap_err(), TooLarge { max_bytes: 10 });
     }
-    let Held::Many(bytes) = &collector.held else {
-        panic!("many chunks are gathered")
-    };
-    assert_eq!((bytes.len(), bytes.capacity()), (LENGTH, LENGTH));
+    let most_bytes = 7 * MIB;
+    let check = |declared: usize| collector(32 * MIB, Some(declared as u64)).unwrap().check_length();
+    assert_eq!(check(most_bytes), Ok(()));
+    assert_eq!(check(most_bytes + 1), Err(NeverFits { most_bytes }));
+}
+
+#[test]
+fn a_word_alone_takes_no_room() {
+    let budget = Budget::new(8 * MIB);
+    let mut collector = Collector::new(8 * MIB, Some(7 << 20), budget.share()).unwrap();
+    assert_eq!(budget.used_bytes(), 0);
+    assert!(take(&mut collector, SMALL_BYTES_MAX));
+    assert_eq!(budget.used_bytes(), SMALL_BYTES_MAX);
+    assert!(take(&mut collector, 1));
+    assert_eq!(budget.used_bytes(), 7 * MIB, "now it is taken at its word");
+    collector.go_by_steps();
+    assert_eq!(budget.used_bytes(), SMALL_BYTES_MAX + 1);
+    assert!(take(&mut collector, 1));
+    assert!(
+        budget.used_bytes() < 3 * SMALL_BYTES_MAX,
+        "a step is about what has come"
+    );
+    drop(collector.finish());
+    assert_eq!(budget.used_bytes(), 0);
+}
+
+#[test]
+fn what_does_not_say_its_length_goes_by_steps() {
+    let budget = Budget::new(8 * MIB);
+    let mut collector = Collector::new(32 * MIB, None, budget.share()).unwrap();
+    let mut taken = 0;
+    while take(&mut collector, MIB / 16) {
+        taken += MIB / 16;
+        assert!(budget.used_bytes() <= taken + STEP_BYTES_MAX);
+    }
+    assert_eq!(taken, 7 * MIB, "all that one can have");
+    let body = collector.finish();
+    assert_eq!((body.len(), budget.used_bytes()), (7 * MIB, 7 * MIB));
 }
 
 proptest! {
@@ -73,13 +89,14 @@ proptest! {
         declared in prop::option::of(0_u64..1000),
         max_bytes in 0_usize..500,
     ) {
-        let Ok(mut collector) = Collector::new(max_bytes, declared) else {
+        let Ok(mut collector) = collector(max_bytes, declared) else {
             prop_assert!(declared.unwrap() > max_bytes as u64);
             return Ok(());
         };
         let mut expected = Vec::new();
         for chunk in chunks {
             let fits = expected.len() + chunk.len() <= max_bytes;
+            prop_assert!(collector.try_make_room(chunk.len()));
             prop_assert_eq!(collector.push(Bytes::from(chunk.clone())).is_ok(), fits);
             if fits {
                 expected.extend(chunk);

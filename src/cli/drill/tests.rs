@@ -80,6 +80,7 @@ fn config(routes: Vec<Route>) -> Config {
             threads: None,
             watch: true,
             max_body_bytes: 1 << 20,
+            memory_bytes: 8 << 20,
             max_held_bytes: 1 << 20,
             client_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(300),

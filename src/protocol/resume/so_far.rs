@@ -31,6 +31,10 @@ impl SoFar {
         self.untold = self.text[self.told().len()..].to_owned();
     }
 
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
     pub(super) fn is_final(&self) -> bool {
         self.is_final
     }

@@ -113,6 +113,16 @@ impl Transcript {
         self.so_far.told()
     }
 
+    /// What is kept of the stream: its text, and an event that is not whole.
+    pub fn held_bytes(&self) -> usize {
+        self.so_far.text_bytes() + self.events.pending_bytes()
+    }
+
+    /// Remembers nothing from here on: the stream can't be resumed.
+    pub fn give_up(&mut self) {
+        self.so_far.close();
+    }
+
     /// About how many tokens that was.
     pub fn tokens(&self) -> u64 {
         self.so_far.pieces

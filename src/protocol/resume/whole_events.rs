@@ -71,6 +71,10 @@ impl WholeEvents {
         std::mem::take(&mut self.pending).freeze()
     }
 
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether an event is longer than may be held.
     pub(super) fn is_too_long(&self) -> bool {
         self.pending.len() > HELD_MAX_BYTES

@@ -83,6 +83,12 @@ metrics! {
         "The configured mark below which the credit is low, in the same unit.";
     BALANCE_READ = "gauge" "switchback_upstream_balance_read_timestamp_seconds" ["upstream"]
         "When the credit was last told, in seconds since 1970.";
+    MEMORY_USED = "gauge" "switchback_memory_used_bytes" []
+        "What requests keep in memory now: bodies, raw and decoded, and answers that are held back.";
+    MEMORY_BOUND = "gauge" "switchback_memory_bound_bytes" []
+        "What they may keep together (`server.memory`).";
+    MEMORY_REFUSALS = "counter" "switchback_memory_refusals_total" []
+        "Requests that were refused because there was no room for their bodies in time.";
     CONFIG_GENERATION = "gauge" "switchback_config_generation" []
         "Configurations loaded so far, the first included.";
     RELOADS_REJECTED = "counter" "switchback_config_rejected_total" []

@@ -32,6 +32,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 /// A session that asks on `kind` whatever it is asked.
 async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession {
     let assignment = Assignment {
+        memory: crate::memory::Budget::new(1 << 20),
         connection: Mutex::new(Some(Connection {
             kind,
             peer,
