@@ -82,9 +82,9 @@ impl ProxyHttp for Gateway {
         modules.add_module(Box::new(Http10));
     }
 
-    /// Intake: a local answer, or facts and a plan.
+    /// Intake: a local answer, or facts and a plan. What is not held is relayed at once.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        intake::take_in(session, ctx).await
+        Ok(intake::take_in(session, ctx).await? || relay::serve(session, ctx, &self.connector).await?)
     }
 
     /// The next attempt: waits out the backoff, picks the target, connects.
@@ -138,17 +138,6 @@ impl ProxyHttp for Gateway {
         error: Box<Error>,
         ctx: &mut Self::CTX,
         _client_reused: bool,
-    ) -> Box<Error> {
-        verdict::on_error(error, ctx)
-    }
-
-    /// Only requests that are relayed as they come connect where Pingora sees it.
-    fn fail_to_connect(
-        &self,
-        _session: &mut Session,
-        _peer: &HttpPeer,
-        ctx: &mut Self::CTX,
-        error: Box<Error>,
     ) -> Box<Error> {
         verdict::on_error(error, ctx)
     }

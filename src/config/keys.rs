@@ -301,7 +301,8 @@ section! {
 section! {
     SERVER = "server", "The process." => {
         "attempt_header" = Flag, Written("true"), "Answers say who served them and what was tried (`x-gateway-attempts`).";
-        "client_timeout" = Duration, Written("60s"), "Bounds receiving the whole request.";
+        "client_timeout" = Duration, Written("60s"),
+            "Bounds receiving the whole request; where that is relayed as it comes, each silence within it.";
         "connections" = OneOf(&[Word(server::connection_words), Number { least: 1, most: server::CONNECTIONS_MAX }]), Written("auto"),
             "The most client connections at once; `auto` is half of what the limit on open files leaves for sockets, at most 32768.";
         "drain" = Duration, Written("10m"), "Bounds how long running responses may take after a stop signal.";

@@ -16,7 +16,7 @@ use crate::routing::{Next, Target};
 use crate::transport::{Assignment, Clocks, Failure, JudgingConnector, Timings};
 
 /// Nobody is left who may be asked.
-const NOBODY_LEFT: ErrorType = ErrorType::Custom("NobodyLeft");
+pub(super) const NOBODY_LEFT: ErrorType = ErrorType::Custom("NobodyLeft");
 
 /// Begins attempts until one has a connection: waits out the backoff, picks the target, connects.
 pub(super) async fn begin(
@@ -25,10 +25,8 @@ pub(super) async fn begin(
     connector: &JudgingConnector,
 ) -> Result<Box<HttpPeer>> {
     loop {
-        let chain = match &mut ctx.stage {
-            Stage::Trying(chain) => chain,
-            Stage::Relaying(_) => return begin_relay(ctx).await,
-            _ => return Error::e_explain(ErrorType::InternalError, "an attempt for a request that was answered"),
+        let Stage::Trying(chain) = &mut ctx.stage else {
+            return Error::e_explain(ErrorType::InternalError, "an attempt for a request that was answered");
         };
         let wait = chain.wait;
         if !wait.is_zero() {
@@ -52,7 +50,7 @@ pub(super) async fn begin(
         let endpoint = &ctx.snapshot.endpoints[target.upstream.index];
         let opening = connector.open(
             endpoint,
-            chain.needs_fresh_connection(),
+            chain.wanted_connection(),
             target.timeouts.connect,
             chain.deadline,
         );
@@ -73,25 +71,8 @@ pub(super) async fn begin(
     }
 }
 
-async fn begin_relay(ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-    let Stage::Relaying(relay) = &ctx.stage else {
-        return Error::e_explain(ErrorType::InternalError, "nothing to relay");
-    };
-    let upstream = &relay.step.target.upstream;
-    let Some(slot) = upstream.enter() else {
-        let step = relay.step.clone();
-        verdict::enter_full(ctx, &step);
-        return Error::e_explain(NOBODY_LEFT, "the upstream is full");
-    };
-    ctx.relay_slot = Some(slot);
-    relay
-        .peer(&ctx.snapshot.endpoints[upstream.index])
-        .await
-        .map_err(|failure| verdict::relay_failed(ctx, &failure))
-}
-
 /// Pingora watches the client while it waits for an upstream; here it is for us to do.
-async fn with_client<T>(session: &mut Session, work: impl Future<Output = T>) -> Result<T> {
+pub(super) async fn with_client<T>(session: &mut Session, work: impl Future<Output = T>) -> Result<T> {
     tokio::pin!(work);
     tokio::select! {
         // What is there already, like a connection from the pool, costs no look at the client.
@@ -129,10 +110,6 @@ pub(super) fn address(
     ctx: &mut RequestContext,
     connector: &JudgingConnector,
 ) -> Result<()> {
-    if let Stage::Relaying(relay) = &ctx.stage {
-        let upstream = &relay.step.target.upstream;
-        return headers::to_upstream(header, upstream, ctx.protocol, &ctx.id, &Sending::Relayed);
-    }
     let Some((step, connection)) = ctx.stage.take_connection() else {
         return Error::e_explain(ErrorType::InternalError, "a request without its attempt");
     };

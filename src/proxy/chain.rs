@@ -13,7 +13,7 @@ use crate::body::Replay;
 use crate::classify::{Basis, Class};
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn, Worth};
 use crate::telemetry::metrics::Served;
-use crate::transport::{Assignment, Connection, Evidence, Failure};
+use crate::transport::{Assignment, Connection, Evidence, Failure, Wanted};
 use crate::upstream::Admission;
 use crate::upstream::health::Change;
 use crate::upstream::setback::Scope;
@@ -105,9 +105,12 @@ impl Chain {
         }
     }
 
-    /// The running attempt must not take a connection from the pool.
-    pub fn needs_fresh_connection(&self) -> bool {
-        self.course.needs_fresh_connection()
+    /// Which connection will do for the running attempt.
+    pub fn wanted_connection(&self) -> Wanted {
+        match self.course.needs_fresh_connection() {
+            true => Wanted::New,
+            false => Wanted::Any,
+        }
     }
 
     pub fn running(&self) -> Option<&Running> {
@@ -208,7 +211,7 @@ pub(super) fn class_of(failure: &Failure) -> Class {
         Failure::NoDescriptors => Class::NoDescriptors,
         Failure::Reset { .. } => Class::Reset,
         Failure::Invalid(_) => Class::ServerError,
-        Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,
+        Failure::Stalled | Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,
         Failure::Broken(_) | Failure::Reported(_) => Class::Broken,
     }
 }

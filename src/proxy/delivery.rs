@@ -12,7 +12,6 @@ use super::chain::Kept;
 use super::context::{RequestContext, Stage};
 use super::headers::{self, Served};
 use super::intake::is_client_gone;
-use super::reading::malformed_chunk;
 use super::{reply, verdict};
 use crate::routing::LeftOut;
 
@@ -34,10 +33,6 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
             session.shutdown().await;
             Ok(())
         }
-        Stage::Relaying(_) if let Some(fault) = malformed_chunk(error) => {
-            // The client is there, and has sent what is no body.
-            reply::refuse(session, ctx, fault.into()).await
-        }
         stage if is_client_gone(error) => {
             ctx.client_gone = true;
             if let Stage::Trying(chain) = &stage {
@@ -54,7 +49,13 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
                 None => account(session, ctx, &left_out).await,
             }
         }
-        _ => account(session, ctx, &LeftOut::default()).await,
+        _ => {
+            let written = account(session, ctx, &LeftOut::default()).await;
+            if !session.is_body_done() {
+                reply::linger(session).await;
+            }
+            written
+        }
     };
     let error_code = session
         .response_written()

@@ -10,9 +10,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::browser;
 use super::context::{RequestContext, RequestId};
-use super::intent::is_websocket;
 use crate::body::Outgoing;
 use crate::protocol::Protocol;
+use crate::transport::relay::RelayedBody;
 use crate::upstream::Upstream;
 use crate::upstream::inbound::Screened;
 use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};
@@ -56,8 +56,8 @@ pub(super) struct Served<'a> {
 pub(super) enum Sending<'a> {
     /// Whole, and so with its length.
     Whole { body: &'a Outgoing, stream: bool },
-    /// As it comes, framed by Pingora.
-    Relayed,
+    /// As it comes. Whatever frames one without a length is the transport's to add.
+    Relayed(RelayedBody),
 }
 
 /// Turns the client's header into the one that `upstream` is sent: its address, its credential, its own headers, and of
@@ -72,6 +72,7 @@ pub(super) fn to_upstream(
     let target = upstream.path_and_query(protocol, header.uri.path(), header.uri.query());
     let uri = Uri::try_from(target).or_err(ErrorType::InvalidHTTPHeader, "path at the upstream")?;
     header.set_uri(uri);
+    let switch = header.headers.get(UPGRADE).cloned();
     // Before the upstream's own headers come: `connection` can't take those away.
     remove_foreign(header, upstream, sending);
     let offered = header.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
@@ -85,16 +86,23 @@ pub(super) fn to_upstream(
     for (name, value) in upstream.own_headers(protocol) {
         header.insert_header(name.clone(), value.clone())?;
     }
-    if let Sending::Whole { body, stream } = sending {
-        // A request that has no body, and is of a kind that needs none, says nothing of it (RFC 9110 §8.6).
-        let expects_body = matches!(header.method, Method::POST | Method::PUT | Method::PATCH);
-        if expects_body || !body.segments.is_empty() {
-            header.insert_header(CONTENT_LENGTH, body.segments.len())?;
+    match (sending, switch) {
+        (Sending::Whole { body, stream }, _) => {
+            // A request that has no body, and is of a kind that needs none, says nothing of it (RFC 9110 §8.6).
+            let expects_body = matches!(header.method, Method::POST | Method::PUT | Method::PATCH);
+            if expects_body || !body.segments.is_empty() {
+                header.insert_header(CONTENT_LENGTH, body.segments.len())?;
+            }
+            if *stream {
+                let (name, value) = &UNCOMPRESSED;
+                header.insert_header(name.clone(), value.clone())?;
+            }
         }
-        if *stream {
-            let (name, value) = &UNCOMPRESSED;
-            header.insert_header(name.clone(), value.clone())?;
+        (Sending::Relayed(RelayedBody::Upgrade), Some(protocol)) => {
+            header.insert_header(CONNECTION, HeaderValue::from_static("upgrade"))?;
+            header.insert_header(UPGRADE, protocol)?;
         }
+        (Sending::Relayed(_), _) => {}
     }
     Ok(())
 }
@@ -102,18 +110,9 @@ pub(super) fn to_upstream(
 /// Removes what is not meant for `upstream`, and what belongs to the client's connection.
 fn remove_foreign(header: &mut RequestHeader, upstream: &Upstream, sending: &Sending<'_>) {
     let named = named_by_connection(&header.headers);
-    let is_websocket = is_websocket(&header.headers);
-    let is_framing = |name: &HeaderName| match sending {
-        Sending::Whole { body, .. } => *name == EXPECT || (*name == CONTENT_ENCODING && body.is_decoded),
-        Sending::Relayed => false,
-    };
-    let is_hop_by_hop = |name: &HeaderName| match sending {
-        // Pingora frames the body, and an upgrade lives on these two.
-        Sending::Relayed if *name == TRANSFER_ENCODING => false,
-        Sending::Relayed if is_websocket && (*name == CONNECTION || *name == UPGRADE) => false,
-        _ => is_hop_by_hop(&named, name),
-    };
-    let is_foreign = |name: &&HeaderName| upstream.withholds(name) || is_framing(name) || is_hop_by_hop(name);
+    let is_decoded = matches!(sending, Sending::Whole { body, .. } if body.is_decoded);
+    let is_framing = |name: &HeaderName| *name == EXPECT || (*name == CONTENT_ENCODING && is_decoded);
+    let is_foreign = |name: &&HeaderName| upstream.withholds(name) || is_framing(name) || is_hop_by_hop(&named, name);
     let foreign: Vec<HeaderName> = header.headers.keys().filter(is_foreign).cloned().collect();
     for name in &foreign {
         header.remove_header(name);
@@ -121,7 +120,7 @@ fn remove_foreign(header: &mut RequestHeader, upstream: &Upstream, sending: &Sen
 }
 
 /// The names that `connection` declares to belong to the connection.
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers
         .get_all(CONNECTION)
         .iter()
@@ -158,6 +157,16 @@ pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, serve
         // A switch of protocols lives on its connection-level headers.
         return add_gateway_headers(header, ctx, Some(served), None);
     }
+    remove_hop_by_hop(header);
+    let is_error = header.status.as_u16() >= 400;
+    if is_error {
+        discourage_long_wait(header)?;
+    }
+    add_gateway_headers(header, ctx, Some(served), is_error.then_some(Origin::Upstream))
+}
+
+/// What belongs to the upstream's connection alone goes.
+pub(super) fn remove_hop_by_hop(header: &mut ResponseHeader) {
     let named = named_by_connection(&header.headers);
     let names: Vec<_> = header
         .headers
@@ -168,11 +177,6 @@ pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, serve
     for name in &names {
         header.remove_header(name);
     }
-    let is_error = header.status.as_u16() >= 400;
-    if is_error {
-        discourage_long_wait(header)?;
-    }
-    add_gateway_headers(header, ctx, Some(served), is_error.then_some(Origin::Upstream))
 }
 
 /// Leaves what is not for clients to see of an upstream's header out.

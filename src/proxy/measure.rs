@@ -127,12 +127,6 @@ pub(super) fn relayed(snapshot: &Snapshot, step: &Step) {
     meter.served(&Served::default(), Instant::now());
 }
 
-/// A relayed request got no answer.
-pub(super) fn relay_failed(snapshot: &Snapshot, id: &RequestId, step: &Step, class: Class) {
-    let meter = snapshot.meters.of_target(&step.target);
-    meter.failed(note(id, class), "exhausted", None, Instant::now());
-}
-
 /// The request has ended.
 pub(super) fn request(session: &Session, outcome: access::Outcome, ctx: &RequestContext) {
     ctx.route_meter().ended(&Request {

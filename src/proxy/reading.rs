@@ -18,7 +18,7 @@ use crate::body::{Decoding, Encoding, Facts, Replay, ScanError, boundary, scan, 
 use crate::protocol::endpoint::names_model;
 use room::Room;
 
-pub(super) use receive::malformed_chunk;
+pub(super) use receive::{broken, invite};
 
 /// The most that is decoded between two looks at whether there is room for more.
 const STEP_MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -7,7 +7,6 @@ use pingora_proxy::Session;
 
 use super::context::{RequestContext, RequestId, Stage};
 use super::intake::is_client_gone;
-use super::reading::malformed_chunk;
 use super::verdict::Signs;
 use crate::routing::{self, Entry};
 use crate::telemetry::access::{Access, Outcome};
@@ -121,8 +120,6 @@ pub(super) fn outcome(session: &Session, error: Option<&Error>, ctx: &RequestCon
     let upstream_broke = error.and_then(Failure::of).is_some();
     // A client that closes as soon as it has everything has not left early.
     let error = error.filter(|error| !(ctx.delivered && is_closed(error)));
-    // Nor has one that was told what is wrong with its body.
-    let error = error.filter(|error| matches!(ctx.stage, Stage::Committed) || malformed_chunk(error).is_none());
     match (&ctx.stage, error) {
         // A client that reads of an error closes, too.
         _ if ctx.is_broken => Outcome::Broken,

@@ -1,14 +1,33 @@
-//! An upload or a websocket: relayed as it comes to the passthrough upstream, on Pingora's ordinary path.
+//! An upload or a websocket: relayed as it comes to the passthrough upstream.
 //!
-//! Its body is not held, so it has one try.
+//! What is sent is not held, so it has one try, on a connection of its own: one from the pool may be closed just then,
+//! and what went out on it could not be sent again. Every wait has its clock. While the client is to send, that is
+//! `client_timeout`; while the upstream is to take or to answer, those of the route.
 
-use std::sync::Arc;
+mod upload;
 
-use pingora_core::upstreams::peer::HttpPeer;
-use tokio::time::{Instant, timeout};
+use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderValue, Method, StatusCode, Version};
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use tokio::time::Instant;
+
+use super::attempt::{NOBODY_LEFT, with_client};
+use super::context::{RequestContext, Stage};
+use super::headers::Sending;
+use super::intake::Stop;
+use super::reply::{self, Refusal};
+use super::{headers, health, measure, reading, verdict};
 use crate::routing::Step;
-use crate::transport::{Endpoint, Failure};
+use crate::transport::relay::{Heard, RelayClocks, Relayed, RelayedBody};
+use crate::transport::{Connection, Feed, JudgingConnector, Wanted};
+use upload::Upload;
+
+/// Beyond what any relay needs to connect: its own clock ends that.
+const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub struct Relay {
     pub step: Step,
@@ -19,17 +38,220 @@ impl Relay {
     pub fn new(step: Step, began: Instant) -> Self {
         Self { step, began }
     }
+}
 
-    pub(super) async fn peer(&self, endpoint: &Arc<Endpoint>) -> Result<Box<HttpPeer>, Failure> {
-        let clocks = &self.step.target.timeouts;
-        let mut peer = timeout(clocks.connect, endpoint.first_peer())
-            .await
-            .map_err(|_| Failure::ConnectClock("the name did not resolve in time".to_owned()))?
-            .map_err(Failure::Connect)?;
-        peer.options.connection_timeout = Some(clocks.connect);
-        peer.options.total_connection_timeout = Some(clocks.connect);
-        peer.options.read_timeout = Some(clocks.headers);
-        peer.options.write_timeout = Some(clocks.idle);
-        Ok(Box::new(peer))
+/// Relays the request, if that is what intake has planned. Whether it was.
+pub(super) async fn serve(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+) -> Result<bool> {
+    let Stage::Relaying(relay) = &ctx.stage else {
+        return Ok(false);
+    };
+    let step = relay.step.clone();
+    let Some(slot) = step.target.upstream.enter() else {
+        verdict::enter_full(ctx, &step);
+        return Error::e_explain(NOBODY_LEFT, "the upstream is full");
+    };
+    ctx.relay_slot = Some(slot);
+    // The clocks of both sides are the relay's own.
+    session.set_read_timeout(None);
+    let body = body(session);
+    let connection = connect(session, ctx, connector, &step, body).await?;
+    let (upstream, feed) = send(session, ctx, connector, &step, connection, body).await?;
+    let mut exchange = Exchange {
+        session,
+        ctx,
+        upstream,
+        upload: Upload::new(feed, body),
+    };
+    let ended = exchange.run().await;
+    let Exchange { upstream, upload, .. } = exchange;
+    match ended {
+        Ok(()) => {
+            upstream.release();
+            if !upload.is_read() {
+                reply::linger(session).await;
+            }
+            Ok(true)
+        }
+        Err(Cut::Refused(refusal)) => {
+            // Its place at the upstream is for others while the client is told.
+            drop(upstream);
+            health::ended(ctx, false);
+            reply::refuse(session, ctx, refusal).await?;
+            Ok(true)
+        }
+        Err(Cut::Failed(error)) => Err(error),
+    }
+}
+
+/// Why an exchange ends before its response does.
+enum Cut {
+    /// The client does not keep to HTTP, or to its clock.
+    Refused(Refusal),
+    /// The upstream has failed, or the client has left.
+    Failed(Box<Error>),
+}
+
+/// What of the request follows its header.
+fn body(session: &mut Session) -> RelayedBody {
+    let is_empty = session.as_mut().is_body_done();
+    let request = session.req_header();
+    let asks_to_switch = request.version == Version::HTTP_11
+        && request.method == Method::GET
+        && request.headers.contains_key(UPGRADE)
+        && headers::named_by_connection(&request.headers).contains(&UPGRADE);
+    match is_empty {
+        true if asks_to_switch => RelayedBody::Upgrade,
+        true => RelayedBody::None,
+        false if request.headers.contains_key(CONTENT_LENGTH) => RelayedBody::Sized,
+        false => RelayedBody::Unsized,
+    }
+}
+
+async fn connect(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+    step: &Step,
+    body: RelayedBody,
+) -> Result<Connection> {
+    let endpoint = &ctx.snapshot.endpoints[step.target.upstream.index];
+    let began = Instant::now();
+    let wanted = match body {
+        RelayedBody::Upgrade => Wanted::NewHttp1,
+        _ => Wanted::New,
+    };
+    let opening = connector.open(endpoint, wanted, step.target.timeouts.connect, began + NO_DEADLINE);
+    let opened = match body {
+        RelayedBody::Upgrade | RelayedBody::None => with_client(session, opening).await?,
+        // To see whether the client is still there would be to read its body.
+        RelayedBody::Sized | RelayedBody::Unsized => opening.await,
+    };
+    let connection = opened.map_err(|failure| verdict::relay_failed(ctx, failure))?;
+    measure::connected(&ctx.snapshot, step, Some(began.elapsed()));
+    Ok(connection)
+}
+
+async fn send(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+    step: &Step,
+    connection: Connection,
+    body: RelayedBody,
+) -> Result<(Relayed, Option<Feed>)> {
+    // Somebody is there to take it.
+    if let Err(Stop::ClientGone(error)) = reading::invite(session).await {
+        return Err(error);
+    }
+    let mut header = Box::new(session.req_header().clone());
+    let sending = Sending::Relayed(body);
+    headers::to_upstream(&mut header, &step.target.upstream, ctx.protocol, &ctx.id, &sending)?;
+    let timeouts = &step.target.timeouts;
+    let clocks = RelayClocks {
+        headers: timeouts.headers,
+        idle: timeouts.idle,
+    };
+    let begun = connector.relay(connection, header, body, clocks);
+    begun.map_err(|failure| verdict::relay_failed(ctx, failure))
+}
+
+/// A request that is being relayed, both ends of it.
+struct Exchange<'a> {
+    session: &'a mut Session,
+    ctx: &'a mut RequestContext,
+    upstream: Relayed,
+    upload: Upload,
+}
+
+impl Exchange<'_> {
+    /// Passes on what comes, either way, until the response has ended.
+    async fn run(&mut self) -> Result<(), Cut> {
+        let silence = self.ctx.snapshot.client_timeout;
+        loop {
+            tokio::select! {
+                has_room = self.upload.has_room(), if self.upload.wants_room() => {
+                    if self.upload.hand_over(has_room) {
+                        self.upstream.client_closed();
+                    }
+                }
+                read = self.upload.read(self.session, silence), if self.upload.may_read() => match read {
+                    Ok(bytes) => self.upload.take(bytes, self.session.is_body_done()),
+                    // Too late to be told in an answer of its own.
+                    Err(Stop::Refused(refusal)) if self.ctx.committed.is_some() => {
+                        let error = Error::explain(ErrorType::ReadTimedout, refusal.to_string());
+                        return Err(Cut::Failed(error.into_down()));
+                    }
+                    Err(Stop::Refused(refusal)) => return Err(Cut::Refused(refusal)),
+                    Err(Stop::ClientGone(error)) => return Err(Cut::Failed(error)),
+                },
+                heard = self.upstream.next() => match heard {
+                    Ok(heard) => {
+                        if self.pass_on(heard).await.map_err(Cut::Failed)? {
+                            return Ok(());
+                        }
+                    }
+                    Err(failure) => return Err(Cut::Failed(verdict::relay_failed(self.ctx, failure))),
+                },
+            }
+        }
+    }
+
+    /// Whether that was all.
+    async fn pass_on(&mut self, heard: Heard) -> Result<bool> {
+        let is_all = matches!(heard, Heard::End) || self.upstream.is_ended();
+        if is_all {
+            // Before the client knows, which may then leave, or send its next request.
+            self.ctx.delivered = true;
+            health::ended(self.ctx, true);
+        }
+        let written = match heard {
+            Heard::Interim(header) => self.pass_on_interim(header).await,
+            Heard::Header(header) => self.commit(header).await,
+            Heard::Body(bytes) => self.session.write_response_body(Some(bytes), false).await,
+            Heard::End => Ok(()),
+        };
+        written.map_err(Error::into_down)?;
+        if is_all {
+            let ended = self.session.write_response_body(None, true).await;
+            ended.map_err(Error::into_down)?;
+        }
+        Ok(is_all)
+    }
+
+    /// The client was asked for its body already. What else comes before the answer is passed on where it can be.
+    async fn pass_on_interim(&mut self, mut header: Box<ResponseHeader>) -> Result<()> {
+        if header.status == StatusCode::CONTINUE || self.session.req_header().version != Version::HTTP_11 {
+            return Ok(());
+        }
+        let Stage::Relaying(relay) = &self.ctx.stage else {
+            return Ok(());
+        };
+        headers::screen(&mut header, &relay.step.target.upstream)?;
+        headers::remove_hop_by_hop(&mut header);
+        self.session.write_response_header(header, false).await
+    }
+
+    /// From here on the answer is the client's.
+    async fn commit(&mut self, mut header: Box<ResponseHeader>) -> Result<()> {
+        verdict::on_answer(self.session.req_header(), &mut header, self.ctx)?;
+        if header.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.session.write_response_header(header, false).await?;
+            self.upload.switch();
+            return Ok(());
+        }
+        if !self.upload.is_read() {
+            // Where the next request would begin is not known before the rest of this one has come.
+            self.session.set_keepalive(None);
+        }
+        let has_body = self.session.req_header().method != Method::HEAD
+            && !matches!(header.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if has_body && !header.headers.contains_key(CONTENT_LENGTH) {
+            header.insert_header(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
+        }
+        self.session.write_response_header(header, false).await
     }
 }

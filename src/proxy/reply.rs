@@ -58,6 +58,8 @@ pub(super) enum Refusal {
     Busy,
     #[error("the request did not arrive whole within {limit:?}")]
     TooSlow { limit: Duration },
+    #[error("nothing more of the request came for {limit:?}")]
+    Silent { limit: Duration },
     #[error(transparent)]
     MalformedBody(#[from] MalformedChunk),
     #[error("the request has `content-type` twice, and readers disagree on which one holds; send it once")]
@@ -111,7 +113,7 @@ impl Refusal {
             | Self::Encoding(EncodingError::TooLarge { .. } | EncodingError::Ratio) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::TooSlow { .. } | Self::Silent { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
             Self::Path(_)
             | Self::MalformedBody(_)
@@ -138,7 +140,7 @@ impl Refusal {
             | Self::Encoding(EncodingError::TooLarge { .. } | EncodingError::Ratio) => "request_too_large",
             Self::Busy => "gateway_busy",
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => "unsupported_encoding",
-            Self::TooSlow { .. } => "request_timeout",
+            Self::TooSlow { .. } | Self::Silent { .. } => "request_timeout",
             Self::Encoding(EncodingError::Corrupt { .. }) | Self::Body(_) | Self::Form(_) | Self::NoModel { .. } => {
                 "invalid_body"
             }
@@ -244,7 +246,7 @@ pub(super) async fn send(session: &mut Session, header: ResponseHeader, body: By
 }
 
 /// A client that is still sending would have its connection reset, and might never see the answer.
-async fn linger(session: &mut Session) {
+pub(super) async fn linger(session: &mut Session) {
     let drain = async {
         let mut drained = 0;
         while drained < LINGER_MAX_BYTES

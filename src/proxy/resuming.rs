@@ -20,7 +20,7 @@ use crate::protocol::resume::{Transcript, continuing};
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Entry, Outcome, Route, Step};
 use crate::telemetry::metrics::{RouteMeter, Served};
-use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings};
+use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings, Wanted};
 use crate::upstream::Refused;
 
 /// A body's tree and what is written from it take about so many times the room of its text.
@@ -217,7 +217,11 @@ impl Resuming {
             let deadline = Instant::now() + timeouts.deadline;
             let endpoint = &self.snapshot.endpoints[step.target.upstream.index];
             let began = Instant::now();
-            match self.connector.open(endpoint, true, timeouts.connect, deadline).await {
+            match self
+                .connector
+                .open(endpoint, Wanted::New, timeouts.connect, deadline)
+                .await
+            {
                 Err(failure) => self.failed(&failure),
                 Ok(connection) => {
                     self.connected(&step, began.elapsed());

@@ -9,7 +9,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
 use super::break_off::BreakOff;
-use super::chain::{Chain, class_of};
+use super::chain::Chain;
 use super::context::{RequestContext, Serving, Stage};
 use super::headers::{self, Served};
 use super::intake::is_client_gone;
@@ -31,7 +31,6 @@ pub(super) fn on_answer(asked: &RequestHeader, header: &mut ResponseHeader, ctx:
     let step = match &ctx.stage {
         Stage::Trying(chain) => chain.running().map(|running| running.step.clone()),
         Stage::Relaying(relay) => Some(relay.step.clone()),
-        // Interim responses come here more than once.
         _ => return Ok(()),
     };
     let Some(step) = step else {
@@ -127,9 +126,6 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) ->
     let upstream = Arc::clone(&step.target.upstream);
     let model = step.model.clone().or_else(|| ctx.asked.model.clone());
     ctx.served_by = Some(ctx.asked.target_name(step));
-    if matches!(ctx.stage, Stage::Relaying(_)) && header.status.is_informational() && header.status != 101 {
-        return headers::screen(header, &upstream);
-    }
     let now = Instant::now();
     if let Stage::Trying(mut chain) = std::mem::replace(&mut ctx.stage, Stage::Committed)
         && let Some(running) = chain.take_running()
@@ -183,10 +179,6 @@ pub(super) fn on_error(mut error: Box<Error>, ctx: &mut RequestContext) -> Box<E
                 None => false,
             };
             error.set_retry(retry);
-        }
-        Stage::Relaying(_) if !is_client_gone(&error) => {
-            enter_relay_failure(ctx, &relay_failure(&error));
-            error.set_retry(false);
         }
         Stage::Committed if !is_client_gone(&error) => {
             if let Some(failure) = Failure::of(&error) {
@@ -327,40 +319,29 @@ pub(super) fn enter_full(ctx: &mut RequestContext, step: &Step) {
     ctx.ledger.push(Entry::saturated(target));
 }
 
-/// What a relayed request could not be connected for.
-pub(super) fn relay_failed(ctx: &mut RequestContext, failure: &Failure) -> Box<Error> {
-    enter_relay_failure(ctx, &(class_of(failure), failure.clock()));
-    Error::explain(ErrorType::ConnectError, failure.to_string()).into_up()
-}
-
-fn enter_relay_failure(ctx: &mut RequestContext, &(class, clock): &(Class, Option<&'static str>)) {
-    let Stage::Relaying(relay) = &ctx.stage else { return };
-    measure::relay_failed(&ctx.snapshot, &ctx.id, &relay.step, class);
-    let target = ctx.asked.target_name(&relay.step);
-    let ms = elapsed_ms(relay.began);
-    ctx.ledger.push(Entry {
-        target,
-        status: None,
-        class: Some(class),
-        clock,
-        ms,
-    });
-}
-
-fn relay_failure(error: &Error) -> (Class, Option<&'static str>) {
-    use ErrorType as E;
-    match error.etype() {
-        E::ConnectTimedout | E::TLSHandshakeTimedout => (Class::Connect, Some("connect")),
-        E::ReadTimedout | E::WriteTimedout => (Class::Timeout, Some("headers")),
-        E::ConnectRefused
-        | E::ConnectNoRoute
-        | E::TLSHandshakeFailure
-        | E::InvalidCert
-        | E::HandshakeError
-        | E::ConnectError
-        | E::SocketError => (Class::Connect, None),
-        _ => (Class::Reset, None),
+/// A request that is relayed got no answer, or its answer broke off. There is no second try.
+pub(super) fn relay_failed(ctx: &mut RequestContext, failure: Failure) -> Box<Error> {
+    if let Stage::Relaying(relay) = &ctx.stage {
+        let outcome = Outcome::from(&failure);
+        let reason = failure.to_string();
+        let signs = Signs {
+            clock: failure.clock(),
+            reason: Some(&reason),
+            ..Signs::default()
+        };
+        let action = Next::Exhausted.name();
+        let failed = record::Failed {
+            id: &ctx.id,
+            number: ctx.ledger.attempts() + 1,
+            target: ctx.asked.target_name(&relay.step),
+            ms: elapsed_ms(relay.began),
+            action,
+        };
+        let entry = failed.enter(&outcome, &signs);
+        measure::failed(&ctx.snapshot, &ctx.id, (&relay.step, None), &outcome, &signs, action);
+        ctx.ledger.push(entry);
     }
+    failure.into_error()
 }
 
 pub(super) fn elapsed_ms(since: Instant) -> u64 {

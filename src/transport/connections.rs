@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use pingora_core::connectors::http::v2;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
@@ -24,6 +24,17 @@ use super::wire::Wire;
 pub(super) struct Connections {
     h1: TransportConnector,
     h2: Arc<v2::Connector>,
+}
+
+/// What kind of connection will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// One from the pool, or a new one.
+    Any,
+    /// A new one: one from the pool may be closed just then.
+    New,
+    /// A new one that speaks HTTP/1.1, which alone can switch to another protocol.
+    NewHttp1,
 }
 
 /// A connection on which nothing was sent for this request yet.
@@ -54,20 +65,22 @@ impl Connections {
         }
     }
 
-    /// A connection from the pool (unless it must be `fresh`), or a new one within `clock` and before `deadline`.
+    /// A connection of the kind that is `wanted`. A new one is there within `clock` and before `deadline`.
     pub(super) async fn open(
         &self,
         endpoint: &Endpoint,
-        fresh: bool,
+        wanted: Wanted,
         clock: Duration,
         deadline: Instant,
     ) -> Result<Connection, Failure> {
-        if !fresh && let Some(connection) = self.pooled(endpoint).await {
+        if wanted == Wanted::Any
+            && let Some(connection) = self.pooled(endpoint).await
+        {
             return Ok(connection);
         }
         let until = (Instant::now() + clock).min(deadline);
         // What connects is large (TLS and HTTP/2 are in it), and most requests don't need it.
-        match Box::pin(self.connected(endpoint, until)).await {
+        match Box::pin(self.connected(endpoint, wanted, until)).await {
             Err(Failure::ConnectClock(_)) if Instant::now() >= deadline => Err(Failure::Deadline),
             opened => opened,
         }
@@ -88,7 +101,7 @@ impl Connections {
         None
     }
 
-    async fn connected(&self, endpoint: &Endpoint, until: Instant) -> Result<Connection, Failure> {
+    async fn connected(&self, endpoint: &Endpoint, wanted: Wanted, until: Instant) -> Result<Connection, Failure> {
         if descriptors::are_short() {
             return Err(Failure::NoDescriptors);
         }
@@ -97,7 +110,13 @@ impl Connections {
             Ok(Err(reason)) => return Err(Failure::Connect(reason)),
             Err(_) => return Err(Failure::ConnectClock("the name did not resolve in time".to_owned())),
         };
-        let dialled = dial(&peers, until, |peer| self.connect(peer)).await;
+        let connecting = |peer: Arc<HttpPeer>| async move {
+            match wanted {
+                Wanted::NewHttp1 => self.connect(Arc::new(only_http1(&peer))).await,
+                Wanted::Any | Wanted::New => self.connect(peer).await,
+            }
+        };
+        let dialled = dial(&peers, until, connecting).await;
         // Others may have taken what was left meanwhile: then it is not the upstream that failed.
         let (kind, peer) = dialled.map_err(|failure| match descriptors::are_short() {
             true => Failure::NoDescriptors,
@@ -136,6 +155,12 @@ impl Connections {
             self.h1.release_stream(stream, peer.reuse_hash(), Some(IDLE_IN_POOL));
         }
     }
+}
+
+fn only_http1(peer: &HttpPeer) -> HttpPeer {
+    let mut peer = HttpPeer::clone(peer);
+    peer.options.alpn = ALPN::H1;
+    peer
 }
 
 impl ConnectionKind {

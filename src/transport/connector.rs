@@ -13,7 +13,7 @@ use pingora_core::protocols::tls::CustomALPN;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use tokio::time::Instant;
 
-use super::connections::Connections;
+use super::connections::{Connections, Wanted};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::session::JudgedSession;
@@ -21,7 +21,7 @@ use super::session::JudgedSession;
 /// Opens connections for attempts, and hands out the sessions that use them. Cheap to clone; clones share the pool.
 #[derive(Clone)]
 pub struct JudgingConnector {
-    connections: Arc<Connections>,
+    pub(super) connections: Arc<Connections>,
     peer: Arc<HttpPeer>,
 }
 
@@ -40,15 +40,15 @@ impl JudgingConnector {
         Box::new(HttpPeer::clone(&self.peer))
     }
 
-    /// A connection to `endpoint`, from the pool unless it must be `fresh`, within `clock` and before `deadline`.
+    /// A connection to `endpoint` of the kind that is `wanted`, within `clock` and before `deadline`.
     pub async fn open(
         &self,
         endpoint: &Endpoint,
-        fresh: bool,
+        wanted: Wanted,
         clock: Duration,
         deadline: Instant,
     ) -> Result<super::Connection, Failure> {
-        self.connections.open(endpoint, fresh, clock, deadline).await
+        self.connections.open(endpoint, wanted, clock, deadline).await
     }
 }
 

@@ -33,6 +33,7 @@ where
     let mut untried = peers.in_order().peekable();
     let mut running = FuturesUnordered::new();
     let mut tried: Vec<(Arc<HttpPeer>, Option<String>)> = Vec::new();
+    // Each turn begins an attempt, ends one, or is the last: there are two for each address, and one more.
     let mut turns = Turns::default();
     loop {
         turns

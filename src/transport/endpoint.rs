@@ -81,18 +81,6 @@ impl Endpoint {
         }
     }
 
-    /// The peer to try first, once the name is resolved.
-    ///
-    /// # Errors
-    /// Why it does not resolve.
-    pub async fn first_peer(&self) -> Result<HttpPeer, String> {
-        let peers = self.peers().await?;
-        let first = peers.in_order().next();
-        first
-            .map(|peer| HttpPeer::clone(peer))
-            .ok_or_else(|| "no address".to_owned())
-    }
-
     fn peers_at(&self, addresses: Arc<[SocketAddr]>) -> Arc<Peers> {
         let known = self.peers.load();
         if let Some(known) = known.as_ref().filter(|known| Arc::ptr_eq(&known.addresses, &addresses)) {

@@ -19,6 +19,8 @@ pub enum Failure {
     Reset { reused: bool },
     #[error("not a valid HTTP response: {0}")]
     Invalid(String),
+    #[error("the upstream took nothing of the request within the idle clock")]
+    Stalled,
     #[error("no response header within the headers clock")]
     HeadersClock,
     #[error("nothing meaningful within the first_token clock")]
@@ -37,6 +39,7 @@ impl Failure {
     pub fn clock(&self) -> Option<&'static str> {
         match self {
             Self::ConnectClock(_) => Some("connect"),
+            Self::Stalled => Some("idle"),
             Self::HeadersClock => Some("headers"),
             Self::FirstTokenClock => Some("first_token"),
             Self::Deadline => Some("deadline"),

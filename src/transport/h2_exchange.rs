@@ -20,9 +20,10 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::feed::FedBody;
 use super::origin::IDLE_IN_POOL;
 use super::turns::Turns;
-use crate::body::Segments;
+use super::wire::{Awaits, Outgoing};
 
 /// A stream on which nothing was sent yet. However it ends, its connection is given back for others to use.
 pub(super) struct H2Stream {
@@ -72,7 +73,7 @@ pub(super) struct H2Exchange {
 
 impl H2Exchange {
     /// Sends the header; reading the response sends the body.
-    pub(super) fn begin(mut stream: H2Stream, header: Box<RequestHeader>, body: &Segments) -> Result<Self> {
+    pub(super) fn begin(mut stream: H2Stream, header: Box<RequestHeader>, body: Outgoing<'_>) -> Result<Self> {
         let session = stream.session_mut();
         if let Err(error) = session.write_request_header(header, body.is_empty()) {
             session.conn.mark_shutdown();
@@ -92,6 +93,18 @@ impl H2Exchange {
     /// When the upstream last had room for bytes of the request.
     pub(super) fn taken_at(&self) -> Instant {
         self.upload.taken_at
+    }
+
+    /// Whose turn it is.
+    pub(super) fn awaits(&self) -> Awaits {
+        let since = self.upload.taken_at;
+        if !self.upload.queue.is_empty() {
+            Awaits::Room { since }
+        } else if self.upload.fed.is_some() {
+            Awaits::Client
+        } else {
+            Awaits::Answer { since }
+        }
     }
 
     pub(super) fn header(&self) -> Option<&ResponseHeader> {
@@ -191,34 +204,60 @@ impl Drop for H2Exchange {
 struct Upload {
     writer: SendStream<Bytes>,
     queue: VecDeque<Bytes>,
+    /// What is to come of a body that is sent as it comes.
+    fed: Option<FedBody>,
     is_sent: bool,
     taken_at: Instant,
 }
 
 impl Upload {
-    fn new(writer: SendStream<Bytes>, body: &Segments) -> Self {
+    fn new(writer: SendStream<Bytes>, body: Outgoing<'_>) -> Self {
+        let is_sent = body.is_empty();
+        let (queue, fed) = match body {
+            Outgoing::Whole(body) => (body.iter().filter(|part| !part.is_empty()).cloned().collect(), None),
+            Outgoing::Fed(body) => (VecDeque::new(), Some(body)),
+        };
         Self {
             writer,
-            queue: body.iter().cloned().collect(),
-            is_sent: body.is_empty(),
+            queue,
+            fed,
+            is_sent,
             taken_at: Instant::now(),
         }
     }
 
     /// Sends as much as the upstream has room for. An error only ends the sending: the answer may be there to read.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.queue.is_empty()
+        if (!self.queue.is_empty() || self.fed.is_some())
             && let Poll::Ready(sent) = self.poll_send(cx)
         {
             self.queue.clear();
+            self.fed = None;
             self.is_sent = sent.is_ok();
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let mut turns = Turns::default();
-        while let Some(front) = self.queue.front_mut() {
+        loop {
             turns.count().or_err(ErrorType::WriteError, "sending the body")?;
+            let Some(front) = self.queue.front_mut() else {
+                let Some(fed) = &mut self.fed else {
+                    return Poll::Ready(Ok(()));
+                };
+                let piece = ready!(fed.poll_next(cx)).or_err(ErrorType::WriteError, "sending the body")?;
+                self.taken_at = Instant::now();
+                turns.moved_on();
+                if piece.is_last {
+                    self.fed = None;
+                    self.writer
+                        .send_data(piece.bytes, true)
+                        .or_err(ErrorType::WriteError, "ending the body")?;
+                } else {
+                    self.queue.push_back(piece.bytes);
+                }
+                continue;
+            };
             if self.writer.capacity() == 0 {
                 self.writer.reserve_capacity(front.len());
             }
@@ -234,13 +273,13 @@ impl Upload {
             if front.is_empty() {
                 self.queue.pop_front();
             }
+            let is_last = self.queue.is_empty() && self.fed.is_none();
             self.writer
-                .send_data(part, self.queue.is_empty())
+                .send_data(part, is_last)
                 .or_err(ErrorType::WriteError, "sending the body")?;
             self.taken_at = Instant::now();
             turns.moved_on();
         }
-        Poll::Ready(Ok(()))
     }
 }
 

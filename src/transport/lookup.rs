@@ -8,6 +8,7 @@ use pingora_http::RequestHeader;
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::connections::Wanted;
 use super::connector::JudgingConnector;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
@@ -48,7 +49,9 @@ impl JudgingConnector {
         headers: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
     ) -> Result<Found, Failure> {
         let header = request(lookup.path_and_query, headers).map_err(|error| Failure::Invalid(error.to_string()))?;
-        let connection = self.open(endpoint, true, lookup.connect, lookup.deadline).await?;
+        let connection = self
+            .open(endpoint, Wanted::New, lookup.connect, lookup.deadline)
+            .await?;
         let mut wire = connection
             .send(header, &Segments::from(Bytes::new()))
             .map_err(|_| Failure::Reset { reused: false })?;

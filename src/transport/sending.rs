@@ -22,7 +22,9 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::feed::FedBody;
 use super::turns::Turns;
+use super::wire::Awaits;
 use crate::body::Segments;
 
 /// Bodies up to this are copied behind the header: one system call instead of two.
@@ -32,6 +34,10 @@ const ONE_WRITE_MAX_BYTES: usize = 16 * 1024;
 pub(super) struct SendingStream {
     inner: Stream,
     queue: VecDeque<Bytes>,
+    /// What is to come of a body that is sent as it comes.
+    fed: Option<FedBody>,
+    /// The request is complete without it: it is one half of a connection that speaks another protocol.
+    is_switched_half: bool,
     progress: Progress,
     /// The request went in one piece: header and body together.
     is_one_piece: bool,
@@ -60,6 +66,8 @@ impl SendingStream {
         Self {
             inner,
             queue: VecDeque::new(),
+            fed: None,
+            is_switched_half: false,
             progress: Progress::Sent,
             is_one_piece: true,
             has_served: false,
@@ -88,8 +96,32 @@ impl SendingStream {
         self.taken_at = Instant::now();
     }
 
+    /// Queues the header of a request whose body is fed in.
+    pub(super) fn queue_fed(&mut self, header: BytesMut, body: FedBody) {
+        self.queue(header, &Segments::from(Bytes::new()));
+        self.fed = Some(body);
+    }
+
+    /// The header is written by Pingora's session; `half` is what follows once the protocol is switched.
+    pub(super) fn queue_switched(&mut self, half: FedBody) {
+        self.fed = Some(half);
+        self.is_switched_half = true;
+    }
+
     pub(super) fn taken_at(&self) -> Instant {
         self.taken_at
+    }
+
+    /// Whose turn it is.
+    pub(super) fn awaits(&self) -> Awaits {
+        let since = self.taken_at;
+        if !self.queue.is_empty() {
+            Awaits::Room { since }
+        } else if self.fed.is_some() && !self.is_switched_half {
+            Awaits::Client
+        } else {
+            Awaits::Answer { since }
+        }
     }
 
     /// Whether the upstream can have no part of this request left to wait for: everything that was queued was written
@@ -117,11 +149,39 @@ impl SendingStream {
         };
         if self.progress != Progress::Sending {
             self.queue.clear();
+            self.fed = None;
             self.has_served = true;
         }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut turns = Turns::default();
+        loop {
+            turns.count().map_err(io::Error::other)?;
+            ready!(self.poll_write_queue(cx))?;
+            let Some(fed) = &mut self.fed else { break };
+            let Poll::Ready(piece) = fed.poll_next(cx)? else {
+                // What was written is not to wait for what has yet to come.
+                ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+                return Poll::Pending;
+            };
+            self.taken_at = Instant::now();
+            if piece.is_last {
+                self.fed = None;
+            }
+            if !piece.bytes.is_empty() {
+                self.queue.push_back(piece.bytes);
+            }
+            turns.moved_on();
+        }
+        ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        if self.is_switched_half {
+            return Pin::new(&mut self.inner).poll_shutdown(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_queue(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut turns = Turns::default();
         while let Some(front) = self.queue.front_mut() {
             turns.count().map_err(io::Error::other)?;
@@ -136,7 +196,7 @@ impl SendingStream {
             }
             self.taken_at = Instant::now();
         }
-        Pin::new(&mut self.inner).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
     /// Looks for bytes that are there before the request is. On a connection that has served, they are left over from
@@ -176,8 +236,12 @@ impl AsyncRead for SendingStream {
 }
 
 impl AsyncWrite for SendingStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+    /// Queues what Pingora's session writes itself: the header of a request to switch protocols, of which it has to know.
+    fn poll_write(mut self: Pin<&mut Self>, _cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.queue.push_back(Bytes::copy_from_slice(buf));
+        self.progress = Progress::Queued;
+        self.taken_at = Instant::now();
+        Poll::Ready(Ok(buf.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, Method};
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Method, StatusCode};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::v1::client::{HttpSession as Http1Session, http_req_header_to_wire};
 use pingora_core::upstreams::peer::HttpPeer;
@@ -16,13 +17,15 @@ use tokio::time::Instant;
 use super::clock::before;
 use super::connections::{Connection, ConnectionKind};
 use super::failure::Failure;
+use super::feed::{FedBody, Feed, Framing};
 use super::h2_exchange::H2Exchange;
+use super::relay::RelayedBody;
 use super::sending::SendingStream;
 use super::turns::Turns;
 use crate::body::Segments;
 
 /// Interim responses (1xx) before the final one; they are not passed on.
-const INTERIM_RESPONSES_MAX: usize = 16;
+pub(super) const INTERIM_RESPONSES_MAX: usize = 16;
 /// How much is read of a response that nobody wants and that is there already, so that its connection can be used
 /// again. One read brings 64 KiB at most.
 const DRAIN_READS_MAX: usize = 4;
@@ -47,33 +50,110 @@ enum Exchange {
     H2(Box<H2Exchange>),
 }
 
+/// A body on its way out.
+pub(super) enum Outgoing<'a> {
+    Whole(&'a Segments),
+    /// It comes while it is sent.
+    Fed(FedBody),
+}
+
+impl Outgoing<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_empty(),
+            Self::Fed(_) => false,
+        }
+    }
+}
+
+/// What an exchange waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// More of the request, which is fed in.
+    Client,
+    /// The upstream has taken nothing of what is there since then.
+    Room { since: Instant },
+    /// The upstream has had the whole request since then.
+    Answer { since: Instant },
+}
+
 impl Connection {
     /// Starts sending; reading the response goes on with it.
-    pub(super) fn send(self, mut header: Box<RequestHeader>, body: &Segments) -> Result<Wire> {
+    pub(super) fn send(self, header: Box<RequestHeader>, body: &Segments) -> Result<Wire> {
+        self.begin(header, Outgoing::Whole(body))
+    }
+
+    /// The same for a request whose body, or what follows a switch of protocols, is fed in as it comes.
+    pub(super) fn relay(self, mut header: Box<RequestHeader>, body: RelayedBody) -> Result<(Wire, Option<Feed>)> {
+        let is_h1 = matches!(self.kind, ConnectionKind::H1(_));
+        let framing = match body {
+            RelayedBody::Unsized if is_h1 => Framing::Chunked,
+            _ => Framing::Bare,
+        };
+        if framing == Framing::Chunked {
+            header.insert_header(TRANSFER_ENCODING, "chunked")?;
+        }
+        let (feed, fed) = Feed::new(framing);
+        match body {
+            RelayedBody::None => Ok((
+                self.begin(header, Outgoing::Whole(&Segments::from(Bytes::new())))?,
+                None,
+            )),
+            RelayedBody::Sized | RelayedBody::Unsized => Ok((self.begin(header, Outgoing::Fed(fed))?, Some(feed))),
+            RelayedBody::Upgrade => Ok((self.begin_switch(header, fed)?, Some(feed))),
+        }
+    }
+
+    fn begin(self, mut header: Box<RequestHeader>, body: Outgoing<'_>) -> Result<Wire> {
         let is_head = header.method == Method::HEAD;
         let exchange = match self.kind {
             ConnectionKind::H1(mut stream) => {
                 header.set_version(http::Version::HTTP_11);
                 let on_wire = http_req_header_to_wire(&header)
                     .ok_or_else(|| Error::explain(ErrorType::InvalidHTTPHeader, "request line"))?;
-                stream.queue(on_wire, body);
+                match body {
+                    Outgoing::Whole(body) => stream.queue(on_wire, body),
+                    Outgoing::Fed(body) => stream.queue_fed(on_wire, body),
+                }
                 Exchange::H1(Box::new(Http1Session::new_with_options(stream, &*self.peer)))
             }
             ConnectionKind::H2(stream) => Exchange::H2(Box::new(H2Exchange::begin(*stream, header, body)?)),
         };
-        Ok(Wire {
-            exchange,
-            peer: self.peer,
-            reused: self.reused,
-            is_head,
-            is_ended: false,
-            has_failed: false,
-            sent_at: Instant::now(),
-        })
+        Ok(Wire::new(exchange, self.peer, self.reused, is_head))
+    }
+
+    fn begin_switch(self, mut header: Box<RequestHeader>, half: FedBody) -> Result<Wire> {
+        let ConnectionKind::H1(mut stream) = self.kind else {
+            return Error::e_explain(ErrorType::InternalError, "a switch of protocols needs HTTP/1.1");
+        };
+        header.set_version(http::Version::HTTP_11);
+        stream.queue_switched(half);
+        let mut session = Http1Session::new_with_options(stream, &*self.peer);
+        // The session has to know of the switch, so it writes the header itself; that is only queued.
+        let written = session.write_request_header(header).now_or_never();
+        written.unwrap_or_else(|| Error::e_explain(ErrorType::InternalError, "a header that is not queued"))?;
+        Ok(Wire::new(
+            Exchange::H1(Box::new(session)),
+            self.peer,
+            self.reused,
+            false,
+        ))
     }
 }
 
 impl Wire {
+    fn new(exchange: Exchange, peer: Arc<HttpPeer>, reused: bool, is_head: bool) -> Self {
+        Self {
+            exchange,
+            peer,
+            reused,
+            is_head,
+            is_ended: false,
+            has_failed: false,
+            sent_at: Instant::now(),
+        }
+    }
+
     /// The final response header, within `clock` of the last byte of the request that the upstream took, and before
     /// `deadline`.
     pub(super) async fn read_header(&mut self, clock: Duration, deadline: Instant) -> Result<(), Failure> {
@@ -82,9 +162,7 @@ impl Wire {
                 return Ok(());
             }
         }
-        Err(Failure::Invalid(format!(
-            "more than {INTERIM_RESPONSES_MAX} interim responses"
-        )))
+        Err(too_many_interim_responses())
     }
 
     /// The next header; whether it is that of an interim response.
@@ -109,21 +187,26 @@ impl Wire {
                 }
             }
         };
+        match read? {
+            StatusCode::SWITCHING_PROTOCOLS => Err(unwanted_switch()),
+            status => Ok(status.is_informational()),
+        }
+    }
+
+    /// The status of the next header, interim or final. Cancel-safe on both protocols.
+    pub(super) async fn next_header(&mut self) -> Result<StatusCode, Failure> {
+        let read = match &mut self.exchange {
+            Exchange::H1(session) => session.read_response().await.map(drop),
+            Exchange::H2(exchange) => exchange.read_header().await,
+        };
         read.map_err(|error| match error.etype() {
             ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Failure::Invalid(error.etype().as_str().to_owned()),
             _ => Failure::Reset { reused: self.reused },
-        })
-    }
-
-    /// Whether the next header is that of an interim response. Cancel-safe on both protocols.
-    async fn next_header(&mut self) -> Result<bool> {
-        match &mut self.exchange {
-            Exchange::H1(session) => {
-                session.read_response().await?;
-            }
-            Exchange::H2(exchange) => exchange.read_header().await?,
-        }
-        Ok(self.header().is_some_and(|header| header.status.is_informational()))
+        })?;
+        let header = self.header();
+        header
+            .map(|header| header.status)
+            .ok_or_else(|| Failure::Invalid("no header".to_owned()))
     }
 
     /// The header that was read last.
@@ -131,6 +214,15 @@ impl Wire {
         match &self.exchange {
             Exchange::H1(session) => session.resp_header(),
             Exchange::H2(exchange) => exchange.header(),
+        }
+    }
+
+    /// Whose turn it is.
+    pub(super) fn awaits(&self) -> Awaits {
+        match &self.exchange {
+            Exchange::H1(session) => SendingStream::of(session.stream())
+                .map_or(Awaits::Answer { since: self.sent_at }, SendingStream::awaits),
+            Exchange::H2(exchange) => exchange.awaits(),
         }
     }
 
@@ -245,4 +337,13 @@ impl Wire {
             let _ = session.shutdown().now_or_never();
         }
     }
+}
+
+/// Interim responses are bounded: each costs a parsed header, and none brings the answer closer.
+pub(super) fn too_many_interim_responses() -> Failure {
+    Failure::Invalid(format!("more than {INTERIM_RESPONSES_MAX} interim responses"))
+}
+
+pub(super) fn unwanted_switch() -> Failure {
+    Failure::Invalid("it switched to a protocol that was not asked for".to_owned())
 }

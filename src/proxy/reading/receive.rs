@@ -30,17 +30,9 @@ pub(super) async fn receive(session: &mut Session, ctx: &RequestContext, room: &
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let awaits_continue = headers
-        .get(EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let mut body = Collector::new(ctx.snapshot.max_body_bytes, declared, room.share()).map_err(Refusal::TooLarge)?;
     body.check_length().map_err(Refusal::NeverFits)?;
-    if awaits_continue && session.as_http1().is_some() {
-        session
-            .write_continue_response()
-            .await
-            .map_err(|error| Stop::ClientGone(error.into_down()))?;
-    }
+    invite(session).await?;
     let until = ctx.received + ctx.snapshot.client_timeout;
     let mut pace = Pace::default();
     while let Some(chunk) = next_chunk(session, ctx, &mut body, &mut pace, until).await? {
@@ -50,6 +42,17 @@ pub(super) async fn receive(session: &mut Session, ctx: &RequestContext, room: &
         body.push(chunk).map_err(Refusal::TooLarge)?;
     }
     Ok(body.finish())
+}
+
+/// Asks a client for its body that waits to be asked (RFC 9110 §10.1.1).
+pub(in crate::proxy) async fn invite(session: &mut Session) -> Result<(), Stop> {
+    let expect = session.req_header().headers.get(EXPECT);
+    let waits = expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if !waits || session.as_http1().is_none() {
+        return Ok(());
+    }
+    let asked = session.write_continue_response().await;
+    asked.map_err(|error| Stop::ClientGone(error.into_down()))
 }
 
 /// The next chunk. Room that the body has ahead, but is slow to use, goes back when others wait for it.
@@ -109,7 +112,7 @@ impl Pace {
 }
 
 /// A malformed body is answered; a connection that has closed can't be.
-fn broken(error: Box<Error>) -> Stop {
+pub(in crate::proxy) fn broken(error: Box<Error>) -> Stop {
     if let Some(fault) = malformed_chunk(&error) {
         return Refusal::from(fault).into();
     }
@@ -125,7 +128,7 @@ fn broken(error: Box<Error>) -> Stop {
 }
 
 /// The fault that the client's stream has found in the body's framing.
-pub(in crate::proxy) fn malformed_chunk(error: &Error) -> Option<MalformedChunk> {
+fn malformed_chunk(error: &Error) -> Option<MalformedChunk> {
     let found = error.root_cause().downcast_ref::<io::Error>()?;
     found.get_ref()?.downcast_ref().copied()
 }

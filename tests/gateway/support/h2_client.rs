@@ -85,7 +85,18 @@ impl H2Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Response<RecvStream> {
-        let request = Request::post(format!("https://{SERVER_NAME}{path}")).header("content-type", "application/json");
+        self.post_as(path, "application/json", headers, body).await
+    }
+
+    /// The same with a body of another type.
+    pub(crate) async fn post_as(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<RecvStream> {
+        let request = Request::post(format!("https://{SERVER_NAME}{path}")).header("content-type", content_type);
         let request = headers
             .iter()
             .fold(request, |request, (name, value)| request.header(*name, *value));
