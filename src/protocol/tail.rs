@@ -11,7 +11,7 @@ use memchr::memchr2;
 use self::choices::Choices;
 use self::outline::{EventType, Outline};
 use self::plain::is_plain;
-use super::{HELD_MAX_BYTES, StreamKind};
+use super::StreamKind;
 
 mod choices;
 mod cut;
@@ -23,8 +23,9 @@ pub use self::cut::Cut;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// `event:`, the longest field name that matters, with its colon.
 const FIELD_BYTES: usize = 6;
-/// A buffer up to this is kept for the next event.
-const KEPT_BYTES_MAX: usize = 4096;
+/// So much of an event's data is kept for the case that it reports an error, in a buffer that serves one event after the
+/// other. An error is shorter; an event that is longer is part of an answer.
+const REPORT_BYTES_MAX: usize = 8 * 1024;
 /// A little longer than ` error`, the only event's name that matters.
 const NAME_BYTES: usize = 8;
 
@@ -220,7 +221,7 @@ impl StreamEnd {
         }
         let event = &mut self.event;
         if event.is_named_error || !event.outline.is_settled() {
-            let room = HELD_MAX_BYTES.saturating_sub(event.data.len());
+            let room = REPORT_BYTES_MAX.saturating_sub(event.data.len());
             event.data.extend_from_slice(&piece[..piece.len().min(room)]);
         }
         event.outline.feed(piece);
@@ -254,10 +255,8 @@ impl StreamEnd {
         if !self.is_over && self.reported.is_none() && (is_named_error || outline.reports_error()) {
             self.reported = Some(std::mem::take(&mut data));
         }
-        if data.capacity() <= KEPT_BYTES_MAX {
-            data.clear();
-            self.event.data = data;
-        }
+        data.clear();
+        self.event.data = data;
         self.is_over |= ends || is_named_error || outline.raises_in_sdks();
     }
 }
