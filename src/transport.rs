@@ -19,6 +19,7 @@ pub mod endpoint;
 pub mod failure;
 mod feed;
 mod h2_exchange;
+mod idle_pool;
 pub mod lookup;
 pub mod origin;
 pub mod relay;

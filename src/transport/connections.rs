@@ -17,12 +17,13 @@ use super::dial::dial;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::h2_exchange::H2Stream;
-use super::origin::IDLE_IN_POOL;
+use super::idle_pool::IdlePool;
 use super::sending::SendingStream;
 use super::wire::Wire;
 
 pub(super) struct Connections {
     h1: TransportConnector,
+    idle: Arc<IdlePool>,
     h2: Arc<v2::Connector>,
 }
 
@@ -61,6 +62,7 @@ impl Connections {
     pub(super) fn new(options: &ConnectorOptions) -> Self {
         Self {
             h1: TransportConnector::new(Some(options.clone())),
+            idle: IdlePool::new(options.keepalive_pool_size),
             h2: Arc::new(v2::Connector::new(Some(options.clone()))),
         }
     }
@@ -135,7 +137,7 @@ impl Connections {
         {
             return Some(ConnectionKind::H2(Box::new(H2Stream::new(session, &self.h2, peer))));
         }
-        self.h1.reused_stream(&**peer).await.map(ConnectionKind::h1)
+        self.idle.take(peer.reuse_hash()).map(ConnectionKind::h1)
     }
 
     async fn connect(&self, peer: Arc<HttpPeer>) -> Result<ConnectionKind> {
@@ -152,7 +154,7 @@ impl Connections {
     /// Back to the pool if the next request may go out on it, closed otherwise.
     pub(super) fn release(&self, wire: Wire) {
         if let Some((stream, peer)) = wire.into_idle() {
-            self.h1.release_stream(stream, peer.reuse_hash(), Some(IDLE_IN_POOL));
+            self.idle.put(peer.reuse_hash(), stream);
         }
     }
 }

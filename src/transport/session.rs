@@ -47,6 +47,8 @@ pub struct JudgedSession {
     stream_end: Option<StreamEnd>,
     /// The response was read to its end, and its connection given back.
     ended: bool,
+    /// Pingora knows of the end.
+    end_is_told: bool,
     /// What followed it, as far as the client may have it.
     trailers: Option<HeaderMap>,
     /// Set once the upstream has broken off after commit; reported after `held` was handed out.
@@ -68,6 +70,7 @@ impl JudgedSession {
             held: VecDeque::new(),
             stream_end: None,
             ended: false,
+            end_is_told: false,
             trailers: None,
             broken: None,
             continuity: None,
@@ -310,7 +313,10 @@ impl Session for JudgedSession {
             match self.standing() {
                 Standing::Complete if self.is_complete() => {
                     self.give_back();
-                    return Ok(None);
+                    // Pingora hears of the end together with a chunk, be it an empty one: only so do its filters, and
+                    // with them the books, before the client does.
+                    let is_news = !self.end_is_told && self.trailers.is_none();
+                    return Ok(is_news.then(Bytes::new));
                 }
                 Standing::Complete => {}
                 Standing::Broken(reason) => self.mend(Failure::Broken(reason.to_owned())).await,
@@ -325,7 +331,8 @@ impl Session for JudgedSession {
     async fn check_response_end_or_error(&mut self, _headers: bool) -> Result<bool> {
         self.give_back();
         // Where trailers follow, the end comes with them.
-        Ok(self.is_complete() && self.trailers.is_none())
+        self.end_is_told = self.is_complete() && self.trailers.is_none();
+        Ok(self.end_is_told)
     }
 
     fn response_header(&self) -> Option<&ResponseHeader> {

@@ -34,6 +34,16 @@ pub(crate) async fn tls(gateway: &Gateway, pki: &Pki, alpn: &[&str]) -> TlsStrea
         .expect("the gateway's certificate is good")
 }
 
+/// TCP to the gateway.
+pub(crate) async fn plain(gateway: &Gateway) -> TcpStream {
+    let Address::Tcp(address) = &gateway.address else {
+        panic!("h2c is spoken over TCP here")
+    };
+    soon("a connection", TcpStream::connect(address))
+        .await
+        .expect("the gateway listens")
+}
+
 impl H2Client {
     pub(crate) async fn connect(gateway: &Gateway, pki: &Pki) -> Self {
         let stream = tls(gateway, pki, &["h2"]).await;
@@ -47,18 +57,10 @@ impl H2Client {
 
     /// Without TLS, by prior knowledge (RFC 9113, section 3.3).
     pub(crate) async fn connect_plain(gateway: &Gateway) -> Self {
-        let Address::Tcp(address) = &gateway.address else {
-            panic!("h2c is spoken over TCP here")
-        };
-        Self::over(
-            soon("a connection", TcpStream::connect(address))
-                .await
-                .expect("the gateway listens"),
-        )
-        .await
+        Self::over(plain(gateway).await).await
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (send, connection) = soon("the h2 preface", h2::client::handshake(stream))
             .await
             .expect("h2 begins");
