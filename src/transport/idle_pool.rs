@@ -122,7 +122,10 @@ impl Idle {
 /// Looks at what is idle again and again, until nothing is.
 async fn sweep(pool: Weak<IdlePool>) {
     let mut turns = Turns::default();
-    while turns.next().await.is_ok() {
+    loop {
+        if turns.next().await.is_err() {
+            return;
+        }
         sleep(BETWEEN_SWEEPS).await;
         turns.moved_on();
         let Some(pool) = pool.upgrade() else { return };
