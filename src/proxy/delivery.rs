@@ -15,8 +15,8 @@ use super::intake::is_client_gone;
 use super::{reply, verdict};
 use crate::routing::LeftOut;
 
-/// How long an HTTP/2 connection is given to send a stream's error event.
-const LAST_EVENT: Duration = Duration::from_millis(50);
+/// How long an HTTP/2 connection is given to send what is queued before a stream is reset.
+const LAST_FRAMES: Duration = Duration::from_millis(50);
 
 /// Pingora has given up: the client gets the answer that was kept, or the gateway's own account of what was tried.
 pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
@@ -26,11 +26,11 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
         stage @ Stage::Committed => {
             // What the client has got must not look complete.
             ctx.stage = stage;
-            if session.is_http2() && !is_client_gone(error) {
-                // A reset drops what is queued before it: the error event gets its time to leave.
-                sleep(LAST_EVENT).await;
+            if is_client_gone(error) {
+                session.shutdown().await;
+            } else {
+                cut(session).await;
             }
-            session.shutdown().await;
             Ok(())
         }
         stage if is_client_gone(error) => {
@@ -91,8 +91,17 @@ async fn deliver(session: &mut Session, ctx: &mut RequestContext, kept: Kept) ->
     }
     session.write_response_header(Box::new(header), false).await?;
     session.write_response_body(Some(body), false).await?;
-    session.shutdown().await;
+    cut(session).await;
     Ok(())
+}
+
+/// Ends an answer so that it can't be taken for a whole one. Over HTTP/2 a reset drops what is queued before it, so the
+/// header, the body so far and an error event get their time to leave.
+async fn cut(session: &mut Session) {
+    if session.is_http2() {
+        sleep(LAST_FRAMES).await;
+    }
+    session.shutdown().await;
 }
 
 /// The gateway's own answer where no upstream gave one.

@@ -242,3 +242,23 @@ async fn a_client_that_leaves_resets_the_upstreams_stream() {
     h2_upstream::left(&mut stream).await;
     assert_eq!(upstream.connections(), 1);
 }
+
+#[tokio::test]
+async fn an_answer_that_was_cut_while_it_was_held_reaches_the_client_before_its_reset() {
+    let cut = Answer::json(500, error("boom", "server_error", None)).then(Ending::Cut);
+    let upstream = Upstream::always(cut).await;
+    let refusing = format!("http://127.0.0.1:{}", refusing_port().await);
+    let policy = "policy: { retry: { same_target: 0 } }";
+    let gateway = Setup::new(chain(&[upstream.url(), refusing]) + policy)
+        .h2c()
+        .start()
+        .await;
+    let mut client = H2Client::connect_plain(&gateway).await;
+    for _ in 0..3 {
+        let response = client.post(CHAT, chat("m")).await;
+        assert_eq!(response.status(), 500);
+        let (body, reset) = body_and_end(&mut response.into_body()).await;
+        assert!(String::from_utf8_lossy(&body).contains("boom"));
+        assert!(reset.is_some(), "it does not look complete");
+    }
+}
