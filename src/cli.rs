@@ -77,7 +77,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if usage.use_stderr() { BAD_USAGE } else { 0 });
         }
     };
-    log::logger().flush();
+    // Not by way of the logger: what is said before there is one has to get out, too.
+    crate::telemetry::flush();
     result.unwrap_or_else(|error| {
         terminal::complain(&format!("error: {error:#}"));
         ExitCode::FAILURE

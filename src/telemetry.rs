@@ -72,6 +72,11 @@ pub fn print(text: String) {
     });
 }
 
+/// Returns when everything that was logged or printed so far has been written, and after a second in any case.
+pub fn flush() {
+    WRITER.flush();
+}
+
 /// The log's records that were dropped since the start of the process.
 pub fn dropped_records() -> Dropped {
     WRITER.dropped()
@@ -92,7 +97,7 @@ impl Log for Logger {
     }
 
     fn flush(&self) {
-        WRITER.flush();
+        flush();
     }
 }
 

@@ -43,6 +43,9 @@ impl Writer {
 
     /// Returns when everything so far has been written, and after [`FLUSH_MAX`] in any case.
     pub(super) fn flush(&'static self) {
+        if !self.is_running.load(Ordering::Relaxed) && self.queue.is_empty() {
+            return;
+        }
         if self.start() {
             self.queue.wait_until_written(FLUSH_MAX);
         } else {
