@@ -78,7 +78,7 @@ pub struct Listener {
     /// What a TLS listener shows to its clients.
     pub tls: Option<Identity>,
     pub h2c: bool,
-    /// Of a unix socket's file. `None`: [`OPEN_SOCKET_MODE`].
+    /// The permissions of a unix socket's file. `None` means [`OPEN_SOCKET_MODE`].
     pub socket_mode: Option<u32>,
     /// The origins whose pages may ask here and read the answers, as browsers write them; or [`ANY_ORIGIN`].
     pub cors: Vec<String>,

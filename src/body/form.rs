@@ -164,7 +164,7 @@ enum Delimiter {
 
 struct Delimiters<'body> {
     body: &'body [u8],
-    /// Of LF, two dashes and the boundary.
+    /// It looks for LF, two dashes and the boundary.
     finder: Finder<'body>,
 }
 

@@ -47,7 +47,7 @@ pub enum Action {
     Retry,
 }
 
-/// Who cools down for a failure.
+/// A failure cools down one model at an upstream, or the whole upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// One model at an upstream.
@@ -64,7 +64,7 @@ struct Row {
     /// What happens unless `policy.on` says otherwise. A rate limit whose `retry-after` is longer than `max_wait` is the
     /// caller's to turn into a fallback.
     action: Action,
-    /// Whom a failure of this class counts against. `None`: nobody, for it is the request's own or no failure at all.
+    /// A failure of this class counts against this. `None`: it counts against nobody, for it is the request's own or no failure at all.
     cools: Option<Scope>,
     /// What an attempt that fails so ends with.
     seen: Seen,
@@ -138,7 +138,7 @@ impl Class {
         self.row().action
     }
 
-    /// Whom a failure of this class counts against. `None`: nobody.
+    /// A failure of this class counts against what this says. `None`: it counts against nobody.
     pub fn cools(self) -> Option<Scope> {
         self.row().cools
     }

@@ -20,7 +20,7 @@ pub const PROSE_WAIT_MAX: Duration = Duration::from_secs(60);
 /// §10.2.3), the body's fields (Gemini's `retryDelay`, OpenRouter's `retry_after`) and its prose ("try again in 3.89s",
 /// at most a minute), and last the reset of a rate limit of which nothing remains.
 ///
-/// Of the body nothing is heeded that the request says too, and nothing at all where only words say what is wrong.
+/// A wait in the body is not heeded where the request says the same, nor where only words say what is wrong.
 pub fn retry_after(answer: &Signals<'_>, basis: Basis, now: SystemTime) -> Option<Duration> {
     asked_by_header(answer.headers, now)
         .or_else(|| basis.is_proof().then(|| in_body(answer)).flatten())

@@ -178,7 +178,7 @@ fn edge(out: &mut Vec<u8>) {
     }
 }
 
-/// What is no escape stays.
+/// Text that is no escape stays as it is.
 fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

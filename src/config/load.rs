@@ -36,7 +36,7 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// In the order of the file; what concerns the file as a whole comes first.
     pub diagnostics: Vec<Diagnostic>,
-    /// What is no fault, in the order of the file: only `check` tells it.
+    /// Notes are no faults; they are in the order of the file, and only `check` shows them.
     pub notes: Vec<Diagnostic>,
     pub source: Source,
     pub read: Read,
