@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
-use pingora_core::{Error, Result};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, Session};
 use tokio::time::{Instant, sleep};
 
@@ -60,11 +60,22 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
     let error_code = session
         .response_written()
         .map_or(0, |response| response.status.as_u16());
-    ctx.client_gone |= written.is_err();
+    match written {
+        Ok(()) => {}
+        Err(error) if is_clients(&error) => ctx.client_gone = true,
+        Err(error) => {
+            log::error!(id = ctx.id.as_str(), error = error.to_string().as_str(); "an answer could not be written: a fault of the gateway's own");
+        }
+    }
     FailToProxy {
         error_code,
         can_reuse_downstream: false,
     }
+}
+
+/// What failed is the client's connection: it says why, or let its time pass.
+fn is_clients(error: &Error) -> bool {
+    error.cause.is_some() || *error.etype() == ErrorType::WriteTimedout
 }
 
 /// An earlier answer, whole. One that was cut while it was held is cut for the client too.

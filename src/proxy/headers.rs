@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
@@ -158,6 +158,8 @@ pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, serve
         return add_gateway_headers(header, ctx, Some(served), None);
     }
     remove_hop_by_hop(header);
+    // The upstream's version is its own connection's; HTTP/2 has no use for one.
+    header.set_version(Version::HTTP_11);
     let is_error = header.status.as_u16() >= 400;
     if is_error {
         discourage_long_wait(header)?;

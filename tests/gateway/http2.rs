@@ -172,6 +172,20 @@ async fn http_1_can_be_forced() {
 }
 
 #[tokio::test]
+async fn an_answer_of_http_2_that_was_kept_reaches_a_client_of_http_1() {
+    let pki = Pki::new();
+    let mut upstream = H2Upstream::listen(pki.acceptor(&["h2"])).await;
+    let yaml = yaml(&upstream.url(), &pki, " }, down: { url: \"http://127.0.0.1:9\"").replace("[u]", "[u, down/m]");
+    let gateway = Gateway::start(yaml).await;
+    let error = r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#;
+    let playing = async { upstream.exchange().await.json(429, error) };
+    let (response, ()) = tokio::join!(gateway.post(CHAT, chat("m")), playing);
+    assert_eq!((response.status(), response.text().as_str()), (429, error));
+    assert_eq!(response.ledger().len(), 2, "{:?}", response.ledger());
+    assert_eq!(gateway.access(&response.id()).await["outcome"], "exhausted");
+}
+
+#[tokio::test]
 async fn a_large_body_over_http_2_upstream() {
     let pki = Pki::new();
     let mut upstream = H2Upstream::listen(pki.acceptor(&["h2"])).await;
