@@ -1,7 +1,12 @@
-//! Two hundred clients for a minute, while upstreams fail at random: everybody gets one answer or one error, nobody is
-//! asked more often than the budget allows, and afterwards nothing is left over.
+//! Two hundred clients for a minute, over HTTP/1.1 and HTTP/2 with and without TLS, while upstreams fail at random and the
+//! configuration is reloaded each second: everybody gets one answer or one error, nobody is asked more often than the
+//! budget allows, what the gateway counts is what clients and upstreams count, and afterwards nothing is left over.
+//!
+//! `scripts/soak` makes it last: the same gateway, minute after minute, with no more memory in the end than after the first.
 
 mod client;
+mod connection;
+mod counters;
 mod fault;
 mod process;
 mod prompt;
@@ -9,7 +14,7 @@ mod upstream;
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,11 +22,15 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use self::client::Tally;
+use self::connection::Entrances;
+use self::counters::Counters;
 use self::fault::Fault;
 use self::process::Open;
 use self::prompt::{MARK, Prompt};
 use self::upstream::{Record, Unreliable};
-use crate::support::gateway::Address;
+use crate::support::gateway::free_address;
+use crate::support::pki::Pki;
+use crate::support::reload::{APPLIED, REJECTED};
 use crate::support::*;
 
 const CLIENTS: usize = 200;
@@ -38,6 +47,9 @@ const POOLED_MAX: usize = 2 * CLIENTS;
 const STOP_MAX: Duration = Duration::from_secs(8);
 /// Near twice what it takes at its peak, however long it lasts.
 const MEMORY_MAX_BYTES: usize = 128 << 20;
+/// What the end may have more than the first minute left: pages that the allocator has not given back yet.
+const MEMORY_SLACK_BYTES: usize = 12 << 20;
+const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
 
 const POLICY: &str = "
 policy:
@@ -52,19 +64,27 @@ fn length() -> Duration {
     Duration::from_secs(if in_ci { 60 } else { 15 })
 }
 
+/// How often the same is done to the same gateway.
+fn rounds() -> usize {
+    let minutes = std::env::var("SOAK_MINUTES").ok();
+    minutes.map_or(1, |minutes| minutes.parse().expect("SOAK_MINUTES is a number"))
+}
+
 fn model_of(client: usize) -> String {
     format!("m{}", client % MODELS)
 }
 
 /// Each model has three equals, two of which go on with broken streams, and a last one that takes few requests. `probe-U-M` asks upstream U for model M, unless it
 /// is skipped, and `only-d` asks nobody else.
-fn configuration(upstreams: &[Unreliable], spare: &Upstream) -> String {
+fn configuration(upstreams: &[Unreliable], spare: &Upstream, pki: &Pki) -> String {
     let mut yaml = "upstreams:\n".to_owned();
+    let tls = format!(", tls: {{ ca: \"{}\" }}", pki.ca_file().display());
     for (name, upstream) in UPSTREAMS.iter().zip(upstreams) {
         let more = match *name {
-            "a" | "b" => ", prefill: true",
-            "d" => ", max_inflight: 40",
-            _ => "",
+            "a" => ", prefill: true".to_owned(),
+            "b" => format!("{tls}, prefill: true"),
+            "c" => tls.clone(),
+            _ => ", max_inflight: 40".to_owned(),
         };
         let _ = writeln!(yaml, "  {name}: {{ url: \"{}/v1\"{more} }}", upstream.url);
     }
@@ -85,37 +105,89 @@ fn configuration(upstreams: &[Unreliable], spare: &Upstream) -> String {
     yaml + POLICY
 }
 
-fn tcp(gateway: &Gateway) -> SocketAddrV4 {
-    match gateway.address {
-        Address::Tcp(SocketAddr::V4(address)) => address,
-        _ => panic!("the gateway listens on IPv4"),
+/// A gateway in a storm, and all that watches it.
+struct Soak {
+    watched: Watched,
+    entrances: Entrances,
+    /// Its configuration, which the reloads vary.
+    yaml: String,
+    record: Record,
+    upstreams: Vec<Unreliable>,
+    _spare: Upstream,
+}
+
+impl Soak {
+    async fn start() -> Self {
+        let (pki, record) = (Arc::new(Pki::new()), Record::default());
+        let upstreams = join_all((0..UPSTREAMS.len()).map(|number| Unreliable::start(number, &record, &pki))).await;
+        let spare = Upstream::always(Answer::json(200, completion("spare"))).await;
+        let (tls, admin) = (free_address(), free_address());
+        let yaml = format!("{}admin: \"{admin}\"\n", configuration(&upstreams, &spare, &pki));
+        let gateway = Setup::new(format!("{yaml}{}", varied(0)))
+            .h2c()
+            .also_tls(tls, &pki)
+            .start()
+            .await;
+        let Address::Tcp(plain) = gateway.address else {
+            panic!("the gateway listens on a port")
+        };
+        Self {
+            watched: Watched::of(gateway, Address::Tcp(admin)).await,
+            entrances: Entrances { plain, tls, pki },
+            yaml,
+            record,
+            upstreams,
+            _spare: spare,
+        }
     }
+
+    fn gateway(&self) -> &Gateway {
+        &self.watched.gateway
+    }
+
+    fn open(&self) -> Open {
+        let Address::Tcp(admin) = self.watched.admin else {
+            panic!("the admin listener is on a port")
+        };
+        Open::of(self.gateway().pid, &[self.entrances.plain, self.entrances.tls, admin])
+    }
+}
+
+/// A setting that a reload changes, and nothing notices.
+fn varied(reload: usize) -> String {
+    format!("server: {{ watch: false, max_held: {}MiB }}\n", 1 + reload % 2)
 }
 
 #[tokio::test]
 async fn two_hundred_clients_while_upstreams_fail_at_random() {
-    let record = Record::default();
-    let upstreams = join_all((0..UPSTREAMS.len()).map(|number| Unreliable::start(number, &record))).await;
-    let spare = Upstream::always(Answer::json(200, completion("spare"))).await;
-    let mut gateway = Gateway::start(configuration(&upstreams, &spare)).await;
+    let mut soak = Soak::start().await;
     // Some of what it needs it makes when it is first needed.
-    assert_eq!(ask(&gateway, "only-d").await, "d");
-    let before = Open::of(gateway.pid, tcp(&gateway));
-
-    record.stormy(true);
-    let tally = everybody(&gateway).await;
-    upstreams.iter().for_each(Unreliable::check);
-    check_lines(&tally, &gateway, &record).await;
-    record.stormy(false);
-    nothing_is_open(&gateway, &record, &before).await;
-    everything_works(&gateway).await;
-    assert!(
-        gateway.memory_bytes("VmRSS") < MEMORY_MAX_BYTES,
-        "{}",
-        gateway.memory_bytes("VmRSS")
-    );
+    assert_eq!(ask(soak.gateway(), "only-d").await, "d");
+    let before = soak.open();
+    let mut memory_bytes = None;
+    for round in 0..rounds() {
+        soak.gateway().log.clear();
+        soak.record.clear();
+        let counted = Counters::of(&soak.watched).await;
+        soak.record.stormy(true);
+        let tally = everybody(&soak, round).await;
+        soak.upstreams.iter().for_each(Unreliable::check);
+        let attempts = check_lines(&tally, soak.gateway(), &soak.record).await;
+        soak.record.stormy(false);
+        nothing_is_open(&soak, &before).await;
+        counted.check(&soak.watched, &tally, attempts).await;
+        everything_works(soak.gateway()).await;
+        let now_bytes = soak.gateway().memory_bytes("VmRSS");
+        assert!(now_bytes < MEMORY_MAX_BYTES, "{now_bytes}");
+        let first_bytes = *memory_bytes.get_or_insert(now_bytes);
+        assert!(
+            now_bytes <= first_bytes + MEMORY_SLACK_BYTES,
+            "{now_bytes} bytes after round {round}, {first_bytes} after the first"
+        );
+    }
 
     let begin = Instant::now();
+    let gateway = &mut soak.watched.gateway;
     gateway.terminate();
     assert_eq!(gateway.end().await.code(), Some(0), "{}", gateway.log.text());
     assert!(begin.elapsed() < STOP_MAX, "{:?}", begin.elapsed());
@@ -124,12 +196,16 @@ async fn two_hundred_clients_while_upstreams_fail_at_random() {
     assert_eq!(stopping["requests"], 0, "{stopping}");
 }
 
-/// All clients, until all are done.
-async fn everybody(gateway: &Gateway) -> Tally {
+/// All clients, until all are done, and a reload each second.
+async fn everybody(soak: &Soak, round: usize) -> Tally {
     let end = Instant::now() + length();
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(client::ask_until(end, client, gateway.address.clone())))
+        .map(|client| {
+            let seed = u64::try_from(round * CLIENTS + client).unwrap_or(u64::MAX);
+            tokio::spawn(client::ask_until(end, client, seed, soak.entrances.clone()))
+        })
         .collect();
+    reload_until(end, soak).await;
     let mut tally = Tally::default();
     for client in clients {
         match client.await {
@@ -146,9 +222,32 @@ async fn everybody(gateway: &Gateway) -> Tally {
     tally
 }
 
+/// Each change is applied, and none is rejected.
+async fn reload_until(end: Instant, soak: &Soak) {
+    let mut reloads = 0;
+    while Instant::now() < end {
+        sleep(BETWEEN_RELOADS).await;
+        reloads += 1;
+        soak.gateway().write(&format!("{}{}", soak.yaml, varied(reloads)));
+        soak.gateway().hang_up();
+    }
+    soon("the reloads to be applied", async {
+        while said(soak.gateway(), APPLIED) < reloads {
+            sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(said(soak.gateway(), REJECTED), 0);
+}
+
+fn said(gateway: &Gateway, message: &str) -> usize {
+    let lines = gateway.log.lines();
+    lines.iter().filter(|line| line.contains(message)).count()
+}
+
 /// Every request has one line in the log, and an id of its own; the line tells of all its attempts, which are no more than
-/// the budget allows; nobody reads its prompt there.
-async fn check_lines(tally: &Tally, gateway: &Gateway, record: &Record) {
+/// the budget allows; nobody reads its prompt there. How many attempts they tell of.
+async fn check_lines(tally: &Tally, gateway: &Gateway, record: &Record) -> Attempts {
     let is_access = |line: &Value| line["msg"] == "access" && line["model"] != "only-d";
     let lines = soon("a line for every request", async {
         loop {
@@ -162,6 +261,7 @@ async fn check_lines(tally: &Tally, gateway: &Gateway, record: &Record) {
     .await;
     assert_eq!(lines.len(), tally.sent);
     let seen = record.lock();
+    let mut attempts_of_all = Attempts::default();
     let mut ids: HashSet<_> = tally.ids.iter().map(String::as_str).collect();
     assert_eq!(ids.len(), tally.ids.len(), "an id was given twice");
     for line in &lines {
@@ -173,6 +273,8 @@ async fn check_lines(tally: &Tally, gateway: &Gateway, record: &Record) {
             told.is_some_and(|told| attempts <= told && told <= ATTEMPTS),
             "{attempts} attempts at upstreams: {line}"
         );
+        attempts_of_all.told += told.unwrap_or_default();
+        attempts_of_all.seen += attempts;
     }
     assert!(ids.is_empty(), "without a line: {ids:?}");
     assert!(
@@ -191,16 +293,26 @@ async fn check_lines(tally: &Tally, gateway: &Gateway, record: &Record) {
             seen.faults
         );
     }
+    attempts_of_all
+}
+
+/// Attempts of one round's requests.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attempts {
+    /// By the log.
+    told: usize,
+    /// By the upstreams.
+    seen: usize,
 }
 
 /// Upstreams have nothing to do, and but for its listener and the idle connections of its pool the gateway holds no more
 /// than it did.
-async fn nothing_is_open(gateway: &Gateway, record: &Record, before: &Open) {
+async fn nothing_is_open(soak: &Soak, before: &Open) {
     let begin = Instant::now();
     loop {
-        let open = Open::of(gateway.pid, tcp(gateway));
+        let open = soak.open();
         let (running, at_upstreams) = {
-            let seen = record.lock();
+            let seen = soak.record.lock();
             (seen.running, seen.open)
         };
         let expected = Open {

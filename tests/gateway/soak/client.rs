@@ -5,9 +5,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connection::Entrances;
 use super::model_of;
 use super::prompt::{Prompt, Told};
-use crate::support::gateway::Address;
 use crate::support::*;
 
 /// Of so many requests, one is not waited for, and one not even sent to its end.
@@ -32,37 +32,34 @@ pub(super) struct Tally {
     pub(super) ids: Vec<String>,
 }
 
-pub(super) async fn ask_until(end: Instant, client: usize, address: Address) -> Tally {
-    let mut rng = Rng::with_seed(u64::try_from(client).unwrap_or(u64::MAX));
+pub(super) async fn ask_until(end: Instant, client: usize, seed: u64, entrances: Entrances) -> Tally {
+    let mut rng = Rng::with_seed(seed);
     let mut tally = Tally::default();
     let mut kept = None;
     while Instant::now() < end {
         let prompt = Prompt::new(client, tally.sent, rng.bool());
         let body = prompt.body(&model_of(client));
-        let request = post(CHAT, &body);
         let mut connection = match kept.take() {
             Some(connection) => connection,
-            None => Client::connect(&address).await,
+            None => entrances.connect(client).await,
         };
         tally.sent += 1;
         match rng.u32(..LEAVES_ONE_IN) {
             0 => {
-                let part = request.len() - rng.usize(1..body.len());
-                connection.send(&request[..part]).await;
+                connection.send_part(&body, rng.usize(1..body.len())).await;
                 tally.left += 1;
             }
             1 => {
-                connection.send(&request).await;
                 let patience = Duration::from_millis(rng.u64(..1000));
-                if let Ok(response) = timeout(patience, connection.response()).await {
+                let asked = connection.send(&body).await;
+                if let Ok(response) = timeout(patience, asked.answer()).await {
                     tally.note(&prompt, &response);
                 } else {
                     tally.left += 1;
                 }
             }
             _ => {
-                connection.send(&request).await;
-                let response = connection.response().await;
+                let response = connection.send(&body).await.answer().await;
                 tally.note(&prompt, &response);
                 let stays = response.end == End::Clean && response.header("connection") != Some("close");
                 kept = stays.then_some(connection);

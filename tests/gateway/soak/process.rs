@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 
 /// `st` in `/proc/net/tcp`.
 const ESTABLISHED: &str = "01";
@@ -14,7 +14,7 @@ pub(super) struct Open {
     /// Everything that is not a TCP socket: files, pipes, timers, pairs of unix sockets.
     pub(super) others: usize,
     pub(super) listening: usize,
-    /// Of the gateway's listener.
+    /// Of the gateway's listeners.
     pub(super) from_clients: usize,
     pub(super) to_upstreams: usize,
     /// What is no longer simply open: its peer has closed, or the kernel has forgotten it.
@@ -22,8 +22,8 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// What process `pid` holds, which listens at `address`.
-    pub(super) fn of(pid: u32, address: SocketAddrV4) -> Self {
+    /// What process `pid` holds, which listens at `addresses`.
+    pub(super) fn of(pid: u32, addresses: &[SocketAddr]) -> Self {
         let mut open = Self {
             threads: list(&format!("/proc/{pid}/task")).count(),
             ..Self::default()
@@ -43,10 +43,9 @@ impl Open {
                 None => open.others += 1,
             }
         }
-        let ip = u32::from_le_bytes(address.ip().octets());
-        let listener = format!("{ip:08X}:{:04X}", address.port());
+        let listeners: Vec<_> = addresses.iter().map(as_in_table).collect();
         for fields in table(pid, "tcp").filter(|fields| sockets.remove(&fields[9])) {
-            match (fields[3].as_str(), fields[1] == listener) {
+            match (fields[3].as_str(), listeners.contains(&fields[1])) {
                 (LISTEN, _) => open.listening += 1,
                 (_, true) => open.from_clients += 1,
                 (ESTABLISHED, false) => open.to_upstreams += 1,
@@ -57,6 +56,14 @@ impl Open {
         open.closing += sockets.len();
         open
     }
+}
+
+/// An address as the table of sockets has it.
+fn as_in_table(address: &SocketAddr) -> String {
+    let IpAddr::V4(ip) = address.ip() else {
+        panic!("the gateway listens on IPv4")
+    };
+    format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), address.port())
 }
 
 /// The lines of a table of sockets, in fields.

@@ -140,6 +140,18 @@ impl Answer {
         matches!(self.ending, Ending::Whole | Ending::Close)
     }
 
+    /// The header without what HTTP/1.1 frames it with; `None` where the peer goes without a word.
+    pub(crate) fn h2_header(&self) -> Option<http::Response<()>> {
+        let header = http::Response::builder().status(self.status);
+        let headers = self.headers.iter();
+        let header = headers.fold(header, |header, (name, value)| header.header(name, value));
+        (self.status > 0).then(|| header.body(()).expect("a valid header"))
+    }
+
+    pub(crate) fn parts(&self) -> &[Vec<u8>] {
+        &self.parts
+    }
+
     /// The writes that make up the answer, in order.
     pub(crate) fn writes(&self) -> Vec<Vec<u8>> {
         let mut writes = vec![self.interim.clone()];

@@ -130,6 +130,14 @@ impl Setup {
         self
     }
 
+    /// Another listener beside those that there are already, with TLS.
+    pub(crate) fn also_tls(mut self, address: SocketAddr, pki: &Pki) -> Self {
+        let (cert, key) = pki.server_files();
+        let (cert, key) = (cert.display(), key.display());
+        self.listen += &format!(", {{ address: \"{address}\", tls: {{ cert: \"{cert}\", key: \"{key}\" }} }}");
+        self
+    }
+
     /// HTTP/2 in the clear beside HTTP/1.1.
     pub(crate) fn h2c(mut self) -> Self {
         self.listen = format!("{{ address: \"{}\", h2c: true }}", self.listen);

@@ -1,8 +1,10 @@
 //! An HTTP/2 client over TLS.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
-use h2::RecvStream;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, RecvStream, SendStream};
 use http::{Request, Response};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +18,7 @@ use super::soon;
 
 pub(crate) struct H2Client {
     send: SendRequest<Bytes>,
+    ping: PingPong,
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
@@ -24,6 +27,11 @@ pub(crate) async fn tls(gateway: &Gateway, pki: &Pki, alpn: &[&str]) -> TlsStrea
     let Address::Tcp(address) = &gateway.address else {
         panic!("TLS is spoken over TCP here")
     };
+    tls_at(*address, pki, alpn).await
+}
+
+/// TLS to a listener of the gateway's.
+pub(crate) async fn tls_at(address: SocketAddr, pki: &Pki, alpn: &[&str]) -> TlsStream<TcpStream> {
     let socket = soon("a connection", TcpStream::connect(address))
         .await
         .expect("the gateway listens");
@@ -61,11 +69,12 @@ impl H2Client {
     }
 
     pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        let (send, connection) = soon("the h2 preface", h2::client::handshake(stream))
+        let (send, mut connection) = soon("the h2 preface", h2::client::handshake(stream))
             .await
             .expect("h2 begins");
+        let ping = connection.ping_pong().expect("nobody has it");
         let connection = tokio::spawn(connection);
-        Self { send, connection }
+        Self { send, ping, connection }
     }
 
     /// Waits until the connection has ended, cleanly or not.
@@ -98,6 +107,25 @@ impl H2Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Response<RecvStream> {
+        let (response, mut stream) = self.begin(path, content_type, headers).await;
+        stream.send_data(body.into(), true).expect("the body goes out");
+        soon("a response's head over h2", response).await.expect("a response")
+    }
+
+    /// Waits until all that was begun so far has reached the peer.
+    pub(crate) async fn arrived(&mut self) {
+        soon("a pong", self.ping.ping(Ping::opaque()))
+            .await
+            .expect("the connection lives");
+    }
+
+    /// A POST whose body is still to be sent.
+    pub(crate) async fn begin(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        headers: &[(&str, &str)],
+    ) -> (ResponseFuture, SendStream<Bytes>) {
         let request = Request::post(format!("https://{SERVER_NAME}{path}")).header("content-type", content_type);
         let request = headers
             .iter()
@@ -106,9 +134,7 @@ impl H2Client {
         let mut ready = soon("room for a stream", self.send.clone().ready())
             .await
             .expect("the connection lives");
-        let (response, mut stream) = ready.send_request(request, false).expect("the stream opens");
-        stream.send_data(body.into(), true).expect("the body goes out");
-        soon("a response's head over h2", response).await.expect("a response")
+        ready.send_request(request, false).expect("the stream opens")
     }
 }
 

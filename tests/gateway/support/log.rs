@@ -30,6 +30,11 @@ impl Log {
         });
     }
 
+    /// Forgets what was written so far.
+    pub(crate) fn clear(&self) {
+        self.lines.lock().expect("no test panics with the log locked").clear();
+    }
+
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().expect("no test panics with the log locked").clone()
     }
