@@ -1,23 +1,27 @@
-//! A request's journey, one phase a file: intake → attempt → verdict → delivery → record.
+//! A request's journey, one phase a file: intake → connecting → verdict → delivery → access.
 
+mod access;
+mod asked;
 mod attempt;
 mod break_off;
 mod browser;
 mod chain;
+mod connecting;
 mod context;
 mod delivery;
+mod diagnosis;
 mod headers;
-mod health;
 pub mod host;
 mod http10;
+mod in_flight;
 mod intake;
 mod intent;
-mod measure;
 pub mod meters;
 mod off_workers;
+mod pingora_error;
 mod pulse;
 mod reading;
-mod record;
+mod recorder;
 mod relay;
 mod reply;
 mod resuming;
@@ -40,9 +44,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::transport::JudgingConnector;
 use http10::Http10;
 
-pub use context::{Arrival, InFlight, RequestContext};
+pub use asked::Arrival;
+pub use context::RequestContext;
+pub use in_flight::InFlight;
 pub use pulse::Pulse;
-pub(crate) use record::cooldown as log_cooldown;
+pub(crate) use recorder::log_cooldown;
 pub use snapshot::Snapshot;
 
 /// The proxy logic that Pingora calls. Clones share the snapshot and the count of requests.
@@ -87,9 +93,21 @@ impl ProxyHttp for Gateway {
         Ok(intake::take_in(session, ctx).await? || relay::serve(session, ctx, &self.connector).await?)
     }
 
-    /// The next attempt: waits out the backoff, picks the target, connects.
+    /// The next attempt: waits out the backoff, picks the target, connects. (Here, because Pingora does not watch the client
+    /// while it connects.)
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
-        attempt::begin(session, ctx, &self.connector).await
+        connecting::connect(session, ctx, &self.connector).await
+    }
+
+    /// The verdict on an attempt that got no connection.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Self::CTX,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        verdict::on_no_connection(error, ctx)
     }
 
     /// What the target is sent.
@@ -99,7 +117,7 @@ impl ProxyHttp for Gateway {
         upstream_request: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
-        attempt::address(upstream_request, ctx, &self.connector)
+        connecting::address(upstream_request, ctx, &self.connector)
     }
 
     /// The verdict on an answer: deliver it, or try again.
@@ -121,11 +139,11 @@ impl ProxyHttp for Gateway {
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         // Before the client reads that its stream has failed, and asks again.
-        verdict::reported(ctx);
+        ctx.look_for_reported_error();
         if end_of_stream {
-            ctx.delivered = true;
+            ctx.delivery.is_whole = true;
             // Before the client knows, whose next request may then come.
-            health::ended(ctx, true);
+            ctx.served(true);
         }
         Ok(None)
     }
@@ -149,12 +167,7 @@ impl ProxyHttp for Gateway {
 
     /// The access-log line.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
-        verdict::reported(ctx);
-        health::ended(ctx, error.is_none());
-        resuming::account(ctx);
-        let outcome = record::outcome(session, error, ctx);
-        record::access(session, outcome, ctx);
-        measure::request(session, outcome, ctx);
+        access::ended(session, error, ctx);
     }
 
     /// Attempts and requests are logged once, by us, with the request id.

@@ -33,7 +33,7 @@ mod trailers;
 mod turns;
 mod wire;
 
-pub use assignment::{Assignment, Clocks, Evidence, Resumable};
+pub use assignment::{Assignment, Clocks, Evidence, Heard, Resumable, Spoken};
 pub use connections::{Connection, Wanted};
 pub use connector::JudgingConnector;
 pub use endpoint::Endpoint;

@@ -1,145 +1,225 @@
-//! One attempt: its turn comes, a connection is there, its request is written.
+//! One attempt, from its turn to its end. It ends in one of five ways: it served, it failed, its client abandoned it, its
+//! answer broke off, or its upstream was full and it never began. Each way writes ledger, log, meters and health once, here.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
-use pingora_proxy::Session;
-use tokio::time::{Instant, sleep};
+use bytes::Bytes;
+use tokio::time::Instant;
 
-use super::chain::Begun;
-use super::context::{RequestContext, Stage};
-use super::headers::Sending;
-use super::{headers, measure, resuming, verdict};
-use crate::routing::{Next, Target};
-use crate::transport::{Assignment, Clocks, Failure, JudgingConnector, Timings};
+use super::break_off::BreakOff;
+use super::recorder::{Details, Failed, Recorder};
+use crate::classify::Class;
+use crate::routing::{Entry, Next, Outcome, Step};
+use crate::telemetry::metrics::Served;
+use crate::transport::{Assignment, Connection, Failure};
+use crate::upstream::Admission;
+use crate::upstream::registry::Slot;
 
-/// Nobody is left who may be asked.
-pub(super) const NOBODY_LEFT: ErrorType = ErrorType::Custom("NobodyLeft");
+pub struct Attempt {
+    pub step: Step,
+    began: Instant,
+    place: Place,
+    /// What came of connecting, until it is used.
+    opened: Option<Result<Connection, Failure>>,
+    /// How long connecting took; `None` where the connection came from the pool, or there is none yet.
+    connect: Option<Duration>,
+    /// What was sent, and what was seen of the answer.
+    assignment: Option<Arc<Assignment>>,
+    answer: AnswerState,
+}
 
-/// Begins attempts until one has a connection: waits out the backoff, picks the target, connects.
-pub(super) async fn begin(
-    session: &mut Session,
-    ctx: &mut RequestContext,
-    connector: &JudgingConnector,
-) -> Result<Box<HttpPeer>> {
-    loop {
-        let Stage::Trying(chain) = &mut ctx.stage else {
-            return Error::e_explain(ErrorType::InternalError, "an attempt for a request that was answered");
-        };
-        let wait = chain.wait;
-        if !wait.is_zero() {
-            let before = Instant::now();
-            with_client(session, sleep(wait)).await?;
-            ctx.waited += before.elapsed();
+/// The attempt's place among the requests to its upstream, given back when the attempt is dropped.
+enum Place {
+    /// Its answer counts for or against the target.
+    Judged(Admission),
+    /// What is relayed as it comes is not judged: any answer is one.
+    Relayed { _slot: Slot },
+}
+
+enum AnswerState {
+    None,
+    /// It goes to the client; for the meters, what is known of it.
+    Good(Option<Served>),
+    /// It is a failure, and was recorded as one. It may go to the client all the same.
+    Failed,
+}
+
+impl Attempt {
+    pub(super) fn new(step: Step, admission: Admission, began: Instant) -> Self {
+        Self::begin(step, Place::Judged(admission), began)
+    }
+
+    pub(super) fn relayed(step: Step, slot: Slot, began: Instant) -> Self {
+        Self::begin(step, Place::Relayed { _slot: slot }, began)
+    }
+
+    fn begin(step: Step, place: Place, began: Instant) -> Self {
+        Self {
+            step,
+            began,
+            place,
+            opened: None,
+            connect: None,
+            assignment: None,
+            answer: AnswerState::None,
         }
-        let began = Instant::now();
-        let step = match chain.begin(began) {
-            Begun::Running(step) => step,
-            Begun::Full(step) => {
-                verdict::enter_full(ctx, &step);
-                ctx.route_meter().fell_back();
-                continue;
+    }
+
+    /// Ends an attempt that was never begun, because the upstream has its `max_inflight` requests.
+    pub(super) fn full(step: &Step, recorder: &mut Recorder<'_>) {
+        let target = recorder.asked.target_name(step);
+        recorder.progress.ledger.push(Entry::saturated(target));
+    }
+
+    /// Connecting has come to an end after `took`.
+    pub(super) fn opened(&mut self, opened: Result<Connection, Failure>, took: Duration, recorder: &mut Recorder<'_>) {
+        // What the pool has is not waited for.
+        let is_reused = opened.as_ref().is_ok_and(Connection::is_reused);
+        if !is_reused {
+            recorder.progress.waited += took;
+        }
+        if opened.is_ok() {
+            self.connect = (!is_reused).then_some(took);
+            recorder.meter(&self.step).connected(self.connect);
+        }
+        self.opened = Some(opened);
+    }
+
+    /// The connection, or why there is none; `None` before connecting has ended, or where it was taken already.
+    pub(super) fn take_opened(&mut self) -> Option<Result<Connection, Failure>> {
+        self.opened.take()
+    }
+
+    /// Its request goes out.
+    pub(super) fn assign(&mut self, assignment: Arc<Assignment>) {
+        self.assignment = Some(assignment);
+    }
+
+    /// What was sent, as far as anything was.
+    pub(super) fn assignment(&self) -> Option<&Assignment> {
+        self.assignment.as_deref()
+    }
+
+    /// Whether its answer was judged.
+    pub(super) fn is_answered(&self) -> bool {
+        !matches!(self.answer, AnswerState::None)
+    }
+
+    /// What its upstream has said in an error that it has reported in the stream that goes to the client.
+    pub(super) fn reported(&self) -> Option<&Bytes> {
+        self.assignment()?.reported.get()
+    }
+
+    /// A good answer has begun, which the client gets.
+    pub(super) fn answered(&mut self, status: u16, recorder: &mut Recorder<'_>) {
+        recorder.enter(&self.step, self.began, Some(status), None, None);
+        recorder.progress.waited += self.waited(Instant::now());
+        self.answer = match &self.place {
+            Place::Judged(admission) => {
+                for change in admission.answered() {
+                    recorder.cooldown(&self.step, Some(change));
+                }
+                let timings = self.assignment().map(|assignment| &assignment.timings);
+                AnswerState::Good(Some(Served {
+                    connect: self.connect,
+                    headers: timings.and_then(|timings| timings.headers()),
+                    first_token: timings.and_then(|timings| timings.first_token()),
+                    total: None,
+                }))
             }
-            Begun::Nobody => {
-                return Error::e_explain(NOBODY_LEFT, "every upstream that is left is full or cooling down");
+            Place::Relayed { .. } => {
+                recorder.meter(&self.step).served(&Served::default(), Instant::now());
+                AnswerState::Good(None)
             }
         };
-        let target = &step.target;
-        let endpoint = &ctx.snapshot.endpoints[target.upstream.index];
-        let opening = connector.open(
-            endpoint,
-            chain.wanted_connection(),
-            target.timeouts.connect,
-            chain.deadline,
+    }
+
+    /// Ends an attempt whose answer has come to its end, `whole` or because the client has left.
+    pub(super) fn served(self, whole: bool, recorder: &Recorder<'_>) {
+        // A failure that is delivered comes to its end, too, and is no sign that answers do.
+        let AnswerState::Good(Some(served)) = self.answer else {
+            return;
+        };
+        let now = Instant::now();
+        let served = Served {
+            total: whole.then(|| now.duration_since(self.began)),
+            ..served
+        };
+        recorder.meter(&self.step).served(&served, now);
+        if let (true, Place::Judged(admission)) = (whole, self.place) {
+            admission.completed();
+        }
+    }
+
+    /// Ends an attempt that got no answer, or one that is a failure. `decide` says what is done about it, once those who
+    /// answer for the target have heard of it.
+    pub(super) fn failed(
+        &mut self,
+        outcome: &Outcome,
+        details: &Details<'_>,
+        now: Instant,
+        recorder: &mut Recorder<'_>,
+        decide: impl FnOnce() -> Next,
+    ) -> Next {
+        if let Place::Judged(admission) = &self.place {
+            recorder.cooldown(&self.step, outcome.report(&self.step, admission, now));
+        }
+        let next = decide();
+        let number = recorder.progress.ledger.attempts() + 1;
+        recorder.failed(&self.failure(outcome, details, next.name()), number);
+        recorder.enter(
+            &self.step,
+            self.began,
+            outcome.status,
+            Some(outcome.class),
+            details.clock,
         );
-        match with_client(session, opening).await? {
-            Ok(connection) => {
-                // What the pool has is not waited for.
-                let connect = (!connection.is_reused()).then(|| began.elapsed());
-                ctx.waited += connect.unwrap_or_default();
-                measure::connected(&ctx.snapshot, &step, connect);
-                chain.connected(connection, connect);
-                return Ok(connector.peer());
-            }
-            Err(failure) => {
-                ctx.waited += began.elapsed();
-                switch(ctx, failure)?;
-            }
+        recorder.progress.waited += self.waited(now);
+        self.answer = AnswerState::Failed;
+        next
+    }
+
+    /// Ends an attempt whose answer broke off after it had begun, or in which its upstream has reported an error.
+    pub(super) fn broke_off(self, break_off: &BreakOff, action: &'static str, recorder: &mut Recorder<'_>) {
+        if let Place::Judged(admission) = &self.place {
+            let cooldown = &self.step.target.cooldown;
+            let change = admission.broke_off(break_off.blames(), cooldown, Instant::now());
+            recorder.cooldown(&self.step, change);
+        }
+        // A failure that is delivered was recorded before it began.
+        if let AnswerState::Good(Some(_)) = self.answer {
+            let details = Details {
+                reason: Some(&break_off.reason),
+                rule: break_off.rule,
+                ..Details::default()
+            };
+            let number = recorder.progress.ledger.attempts();
+            recorder.failed(&self.failure(&break_off.outcome(), &details, action), number);
+            recorder.progress.ledger.broke_off();
         }
     }
-}
 
-/// Pingora watches the client while it waits for an upstream; here it is for us to do.
-pub(super) async fn with_client<T>(session: &mut Session, work: impl Future<Output = T>) -> Result<T> {
-    tokio::pin!(work);
-    tokio::select! {
-        // What is there already, like a connection from the pool, costs no look at the client.
-        biased;
-        done = &mut work => Ok(done),
-        gone = session.read_body_or_idle(true) => match gone {
-            Err(error) => Err(error.into_down()),
-            Ok(_) => Ok(work.await),
-        },
+    /// Ends an attempt whose client has left before there was an answer. That counts against nobody, but it was made.
+    pub(super) fn abandoned(self, recorder: &mut Recorder<'_>) {
+        recorder.meter(&self.step).abandoned();
+        recorder.enter(&self.step, self.began, None, Some(Class::ClientGone), None);
     }
-}
 
-/// No connection: on to what comes next, if anything does.
-fn switch(ctx: &mut RequestContext, failure: Failure) -> Result<()> {
-    match verdict::settle_failure(ctx, &failure) {
-        Next::Retry { .. } | Next::Fallback => Ok(()),
-        Next::Deliver | Next::Exhausted => Err(failure.into_error()),
+    fn failure<'a>(&'a self, outcome: &'a Outcome, details: &'a Details<'a>, action: &'static str) -> Failed<'a> {
+        Failed {
+            step: &self.step,
+            began: self.began,
+            connect: self.connect,
+            outcome,
+            details,
+            action,
+        }
     }
-}
 
-/// Those of an attempt that is connected.
-pub(super) fn clocks(target: &Target, deadline: Instant) -> Clocks {
-    let timeouts = &target.timeouts;
-    Clocks {
-        headers: timeouts.headers,
-        first_token: timeouts.first_token,
-        idle: timeouts.idle,
-        deadline,
+    /// How long its upstream was waited for since it is connected.
+    fn waited(&self, now: Instant) -> Duration {
+        let timings = self.assignment().map(|assignment| &assignment.timings);
+        timings.map_or(Duration::ZERO, |timings| timings.waited(now))
     }
-}
-
-/// Makes `header` what the attempt's target is sent.
-pub(super) fn address(
-    header: &mut RequestHeader,
-    ctx: &mut RequestContext,
-    connector: &JudgingConnector,
-) -> Result<()> {
-    let Some((step, connection)) = ctx.stage.take_connection() else {
-        return Error::e_explain(ErrorType::InternalError, "a request without its attempt");
-    };
-    let resumable = resuming::resumable(ctx, connector, header);
-    let Some(chain) = ctx.stage.chain() else {
-        return Ok(());
-    };
-    let body = chain.body.outgoing(step.model.as_deref());
-    let sending = Sending::Whole {
-        body: &body,
-        stream: ctx.asked.stream,
-    };
-    headers::to_upstream(header, &step.target.upstream, ctx.protocol, &ctx.id, &sending)?;
-    let assignment = Arc::new(Assignment {
-        connection: Mutex::new(Some(connection)),
-        memory: ctx.snapshot.memory.clone(),
-        body: body.segments,
-        clocks: clocks(&step.target, chain.deadline),
-        kind: ctx.kind,
-        protocol: ctx.protocol,
-        request_id: ctx.id.header(),
-        resumable,
-        timings: Timings::default(),
-        reported: OnceLock::new(),
-    });
-    header.extensions_mut().insert(Arc::clone(&assignment));
-    if let Stage::Trying(chain) = &mut ctx.stage
-        && let Some(running) = chain.running_mut()
-    {
-        running.assignment = Some(assignment);
-    }
-    Ok(())
 }

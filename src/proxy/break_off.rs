@@ -5,11 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 
-use super::context::Serving;
 use crate::classify::{self, Basis, Class, Request, Signals};
 use crate::protocol::reported_error;
-use crate::routing::{Cause, Outcome};
-use crate::transport::Failure;
+use crate::routing::{Cause, Outcome, Step};
+use crate::transport::{Assignment, Failure};
 use crate::upstream::setback::Setback;
 
 /// The status of the answer in which an error was reported: its own says that all was well.
@@ -28,10 +27,10 @@ pub(super) struct BreakOff {
 }
 
 impl BreakOff {
-    /// The answer of the attempt that served broke off.
-    pub(super) fn of(failure: &Failure, serving: &Serving) -> Self {
+    /// The answer of the target of `step` to what was sent by `assignment` broke off.
+    pub(super) fn of(failure: &Failure, step: &Step, assignment: Option<&Assignment>) -> Self {
         match failure {
-            Failure::Reported(error) => Self::reported(error, serving),
+            Failure::Reported(error) => Self::reported(error, step, assignment),
             failure => Self {
                 reason: failure.to_string(),
                 rule: None,
@@ -43,16 +42,16 @@ impl BreakOff {
         }
     }
 
-    /// The upstream of the attempt that served has reported `error` in its stream.
-    pub(super) fn reported(error: &[u8], serving: &Serving) -> Self {
+    /// The upstream has reported `error` in its stream.
+    pub(super) fn reported(error: &[u8], step: &Step, assignment: Option<&Assignment>) -> Self {
         let headers = HeaderMap::new();
-        let body = sent(serving);
+        let body = assignment.and_then(sent);
         let request = body.as_deref().map(|body| Request { body, texts: &[] });
         let answer = Signals {
             status: STATUS,
             headers: &headers,
             body: error,
-            provider: serving.step.target.upstream.provider.as_deref(),
+            provider: step.target.upstream.provider.as_deref(),
             request: request.as_ref(),
         };
         let verdict = classify::classify(&answer);
@@ -93,8 +92,8 @@ impl BreakOff {
 
 /// The body that was sent to the upstream, as far as it can be read: one that went compressed says nothing, and then what
 /// the error says in words is nobody's.
-fn sent(serving: &Serving) -> Option<Vec<u8>> {
-    let body = &serving.assignment.as_ref()?.body;
+fn sent(assignment: &Assignment) -> Option<Vec<u8>> {
+    let body = &assignment.body;
     if body.len() > Request::BODY_MAX_BYTES {
         return None;
     }

@@ -1,4 +1,5 @@
-//! One request that has not been answered yet: its course through the plan, and what is proxy's own of it.
+//! One request's attempts: whose turn it is, what is done about a failure, and what the client gets if all fail. Those that
+//! go on with a stream that broke off are attempts like any other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,61 +8,27 @@ use bytes::Bytes;
 use pingora_http::ResponseHeader;
 use tokio::time::Instant;
 
-use super::context::Serving;
-use super::resuming::Resuming;
+use super::attempt::Attempt;
+use super::break_off::BreakOff;
+use super::recorder::{Details, Recorder};
 use crate::body::Replay;
 use crate::classify::{Basis, Class};
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn, Worth};
-use crate::telemetry::metrics::Served;
-use crate::transport::{Assignment, Connection, Evidence, Failure, Wanted};
-use crate::upstream::Admission;
-use crate::upstream::health::Change;
-use crate::upstream::setback::Scope;
+use crate::transport::{Clocks, Connection, Evidence, Failure, Wanted};
 
-/// A request that has not been answered yet.
 pub struct Chain {
     pub body: Replay,
     pub deadline: Instant,
-    /// Waited before the next attempt.
+    /// What is waited before the next attempt.
     pub wait: Duration,
+    /// The attempt that runs, or whose answer the client gets.
+    pub attempt: Option<Attempt>,
     course: Course,
-    running: Option<Running>,
     kept: LastResort<Kept>,
 }
 
-/// The attempt that runs now.
-pub struct Running {
-    pub step: Step,
-    pub began: Instant,
-    pub admission: Admission,
-    /// How long connecting took; `None` where the connection came from the pool, or there is none yet.
-    pub connect: Option<Duration>,
-    pub assignment: Option<Arc<Assignment>>,
-    /// Once its answer is known to be good.
-    pub served: Option<Served>,
-    connection: Option<Connection>,
-}
-
-impl Running {
-    /// How long its upstream was waited for since it is connected.
-    pub fn waited(&self, now: Instant) -> Duration {
-        let timings = self.assignment.as_ref().map(|assignment| &assignment.timings);
-        timings.map_or(Duration::ZERO, |timings| timings.waited(now))
-    }
-}
-
-/// Whose turn it is.
-pub enum Begun {
-    /// An attempt at this step's target runs.
-    Running(Step),
-    /// The upstream of this step has its `max_inflight` requests; the next one's turn comes.
-    Full(Step),
-    /// Nobody is left to ask.
-    Nobody,
-}
-
 /// A failed attempt's answer, in case nothing better comes.
-pub struct Kept {
+pub(super) struct Kept {
     pub header: ResponseHeader,
     pub body: Bytes,
     /// Whether `body` is complete.
@@ -75,111 +42,97 @@ impl Chain {
             body,
             deadline,
             wait: Duration::ZERO,
+            attempt: None,
             kept: LastResort::new(route.exhausted),
             course: Course::new(route, plan, client_retries),
-            running: None,
         }
     }
 
-    /// Starts the attempt whose turn it is.
-    pub fn begin(&mut self, now: Instant) -> Begun {
+    /// Begins the attempt whose turn it is. `None`: nobody is left to ask.
+    pub(super) fn begin(&mut self, now: Instant, recorder: &mut Recorder<'_>) -> Option<&mut Attempt> {
         self.wait = Duration::ZERO;
-        match self.course.begin(now) {
-            Turn::Begun(step, admission) => {
-                self.running = Some(Running {
-                    step: step.clone(),
-                    began: now,
-                    admission,
-                    connect: None,
-                    assignment: None,
-                    served: None,
-                    connection: None,
-                });
-                Begun::Running(step)
+        loop {
+            match self.course.begin(now) {
+                Turn::Begun(step, admission) => {
+                    return Some(self.attempt.insert(Attempt::new(step, admission, now)));
+                }
+                Turn::Full(step) => {
+                    self.kept.miss();
+                    Attempt::full(&step, recorder);
+                    recorder.asked.route_meter().fell_back();
+                }
+                Turn::Over => return None,
             }
-            Turn::Full(step) => {
-                self.kept.miss();
-                Begun::Full(step)
-            }
-            Turn::Over => Begun::Nobody,
         }
     }
 
     /// Which connection will do for the running attempt.
-    pub fn wanted_connection(&self) -> Wanted {
+    pub(super) fn wanted_connection(&self) -> Wanted {
         match self.course.needs_fresh_connection() {
             true => Wanted::New,
             false => Wanted::Any,
         }
     }
 
-    pub fn running(&self) -> Option<&Running> {
-        self.running.as_ref()
-    }
-
-    pub fn running_mut(&mut self) -> Option<&mut Running> {
-        self.running.as_mut()
-    }
-
-    /// The running attempt has got its connection: a new one within `connect`, or one from the pool.
-    pub fn connected(&mut self, connection: Connection, connect: Option<Duration>) {
-        if let Some(running) = &mut self.running {
-            running.connect = connect;
-            running.connection = Some(connection);
+    /// The clocks of an attempt at the target of `step` that is connected.
+    pub(super) fn clocks(&self, step: &Step) -> Clocks {
+        let timeouts = &step.target.timeouts;
+        Clocks {
+            headers: timeouts.headers,
+            first_token: timeouts.first_token,
+            idle: timeouts.idle,
+            deadline: self.deadline,
         }
     }
 
-    pub fn take_connection(&mut self) -> Option<Connection> {
-        self.running.as_mut()?.connection.take()
+    /// What came of connecting, and to which target. Given once.
+    pub(super) fn take_opened(&mut self) -> Option<(Step, Result<Connection, Failure>)> {
+        let attempt = self.attempt.as_mut()?;
+        let opened = attempt.take_opened()?;
+        Some((attempt.step.clone(), opened))
     }
 
-    /// The running attempt, which is no longer the chain's: its answer goes to the client.
-    pub fn take_running(&mut self) -> Option<Running> {
-        self.running.take()
+    /// The running attempt got no answer.
+    pub(super) fn fail(&mut self, failure: &Failure, recorder: &mut Recorder<'_>) -> Next {
+        let reason = failure.to_string();
+        self.settle(
+            &Outcome::from(failure),
+            &Details::of_failure(failure, &reason),
+            recorder,
+        )
     }
 
-    /// Whether the running attempt's target, or one after it, could go on with a stream that breaks off.
-    pub fn may_resume(&self) -> bool {
-        let running = self.running.iter().map(|running| &running.step);
-        running.chain(self.course.following()).any(|step| step.target.prefill)
-    }
-
-    /// From here on it is `resuming` that answers for `serving`.
-    pub fn hand_over(&self, resuming: &Resuming, serving: Serving) {
-        let (made, left) = self.course.attempts();
-        resuming.commit(serving, self.course.following(), made, left);
-    }
-
-    /// Tells those who answer for a failed attempt. What that changes, and for whom.
-    pub fn report(&self, outcome: &Outcome, now: Instant) -> Option<(Scope, Change)> {
-        let running = self.running.as_ref()?;
-        outcome.report(&running.step, &running.admission, now)
-    }
-
-    /// What to do about a failed attempt, once it was reported. `jitter` is drawn from [0, 1).
-    pub fn next(&self, outcome: &Outcome, now: Instant, jitter: f64) -> Next {
+    /// Settles the running attempt, which has failed, and moves on to what comes next. An answer that is delivered is still
+    /// in flight, and still has its place.
+    pub(super) fn settle(&mut self, outcome: &Outcome, details: &Details<'_>, recorder: &mut Recorder<'_>) -> Next {
+        let Some(attempt) = &mut self.attempt else {
+            return Next::Exhausted;
+        };
+        let now = Instant::now();
         let left = self.deadline.saturating_duration_since(now);
-        self.course.next(outcome, now, left, jitter)
-    }
-
-    /// Moves on to what [`Self::next`] said of `outcome`. An answer that is delivered is still in flight, and still runs.
-    pub fn advance(&mut self, next: Next, outcome: &Outcome, now: Instant) {
+        let course = &self.course;
+        let decide = || course.next(outcome, now, left, fastrand::f64());
+        let next = attempt.failed(outcome, details, now, recorder, decide);
         if outcome.status.is_none() {
             self.kept.miss();
         }
         self.course.advance(next, outcome, now);
         match next {
             Next::Retry { wait } => {
-                self.running = None;
+                self.attempt = None;
                 self.wait = wait;
             }
-            Next::Fallback => self.running = None,
+            Next::Fallback => {
+                self.attempt = None;
+                recorder.asked.route_meter().fell_back();
+            }
             Next::Deliver | Next::Exhausted => {}
         }
+        next
     }
 
     /// Keeps a failed answer of this class, if it is better than the one that is kept already.
-    pub fn keep(&mut self, class: Class, header: &ResponseHeader, evidence: &Evidence, step: &Step) {
+    pub(super) fn keep(&mut self, class: Class, header: &ResponseHeader, evidence: &Evidence, step: &Step) {
         self.kept.offer(Worth::of(class, evidence.whole), || Kept {
             header: header.clone(),
             body: evidence.held.clone(),
@@ -190,36 +143,76 @@ impl Chain {
 
     /// Whether the client gets something earlier than an answer of this class that has just failed, nothing being left to
     /// try.
-    pub fn prefers_kept_to(&self, class: Class) -> bool {
+    pub(super) fn prefers_kept_to(&self, class: Class) -> bool {
         self.kept.is_preferred_to(class)
     }
 
     /// Whom a cooldown has kept out of this request for the model `requested`.
-    pub fn left_out(&self, requested: Option<&str>, now: Instant) -> LeftOut {
+    pub(super) fn left_out(&self, requested: Option<&str>, now: Instant) -> LeftOut {
         LeftOut::of(&self.course.plan, requested, now)
     }
 
-    pub fn into_kept(mut self) -> Option<Kept> {
+    pub(super) fn into_kept(mut self) -> Option<Kept> {
         self.kept.take()
     }
-}
 
-/// What it means that an attempt got no answer.
-pub(super) fn class_of(failure: &Failure) -> Class {
-    match failure {
-        Failure::Connect(_) | Failure::ConnectClock(_) => Class::Connect,
-        Failure::NoDescriptors => Class::NoDescriptors,
-        Failure::Reset { .. } => Class::Reset,
-        Failure::Invalid(_) => Class::ServerError,
-        Failure::Stalled | Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => Class::Timeout,
-        Failure::Broken(_) | Failure::Reported(_) => Class::Broken,
+    /// Whether the running attempt's target, or one after it, could go on with a stream that breaks off.
+    pub(super) fn may_resume(&self) -> bool {
+        self.course.may_resume()
+    }
+
+    /// The answer that goes to the client broke off.
+    pub(super) fn break_off(&mut self, failure: &Failure, recorder: &mut Recorder<'_>) {
+        let Some(attempt) = self.attempt.take() else { return };
+        let break_off = BreakOff::of(failure, &attempt.step, attempt.assignment());
+        let action = match self.course.can_resume() {
+            true => "resume",
+            false => Next::Exhausted.name(),
+        };
+        attempt.broke_off(&break_off, action, recorder);
+    }
+
+    /// Begins an attempt to go on with the stream. `None`: nobody is left who could.
+    pub(super) fn begin_resuming(&mut self, now: Instant, recorder: &mut Recorder<'_>) -> Option<&mut Attempt> {
+        loop {
+            match self.course.begin_resuming(now) {
+                Turn::Begun(step, admission) => {
+                    self.deadline = now + step.target.timeouts.deadline;
+                    return Some(self.attempt.insert(Attempt::new(step, admission, now)));
+                }
+                Turn::Full(step) => Attempt::full(&step, recorder),
+                Turn::Over => return None,
+            }
+        }
+    }
+
+    /// The attempt to go on has failed.
+    pub(super) fn settle_resuming(&mut self, outcome: &Outcome, details: &Details<'_>, recorder: &mut Recorder<'_>) {
+        if let Some(mut attempt) = self.attempt.take() {
+            self.course.pass_over();
+            let course = &self.course;
+            let decide = || match course.can_resume() {
+                true => Next::Fallback,
+                false => Next::Exhausted,
+            };
+            attempt.failed(outcome, details, Instant::now(), recorder, decide);
+        }
     }
 }
 
 impl From<&Failure> for Outcome {
     fn from(failure: &Failure) -> Self {
         Self {
-            class: class_of(failure),
+            class: match failure {
+                Failure::Connect(_) | Failure::ConnectClock(_) => Class::Connect,
+                Failure::NoDescriptors => Class::NoDescriptors,
+                Failure::Reset { .. } => Class::Reset,
+                Failure::Invalid(_) => Class::ServerError,
+                Failure::Stalled | Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => {
+                    Class::Timeout
+                }
+                Failure::Broken(_) | Failure::Reported(_) => Class::Broken,
+            },
             status: None,
             basis: Basis::Status,
             retry_after: None,

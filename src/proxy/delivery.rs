@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, Result};
 use pingora_proxy::{FailToProxy, Session};
 use tokio::time::{Instant, sleep};
 
 use super::chain::Kept;
 use super::context::{RequestContext, Stage};
 use super::headers::{self, Served};
-use super::intake::is_client_gone;
-use super::{reply, verdict};
+use super::pingora_error::{is_client_gone, is_connection_lost};
+use super::recorder::Recorder;
+use super::reply;
 use crate::routing::LeftOut;
 
 /// How long an HTTP/2 connection is given to send what is queued before a stream is reset.
@@ -23,7 +24,7 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
     // The connection closes: not every part of the request may have been read.
     session.set_keepalive(None);
     let written = match std::mem::replace(&mut ctx.stage, Stage::Answered) {
-        stage @ Stage::Committed => {
+        stage @ Stage::Committed(_) => {
             // What the client has got must not look complete.
             ctx.stage = stage;
             if is_client_gone(error) {
@@ -34,17 +35,23 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
             Ok(())
         }
         stage if is_client_gone(error) => {
-            ctx.client_gone = true;
-            if let Stage::Trying(chain) = &stage {
-                verdict::enter_abandoned(ctx, chain);
+            ctx.delivery.client_gone = true;
+            if let Stage::Trying(trying) = stage
+                && let Some(attempt) = trying.chain.attempt
+            {
+                let mut recorder = Recorder {
+                    asked: &ctx.asked,
+                    progress: &mut ctx.progress,
+                };
+                attempt.abandoned(&mut recorder);
             }
             session.shutdown().await;
             Ok(())
         }
-        Stage::Trying(chain) => {
-            ctx.exhausted = true;
-            let left_out = chain.left_out(ctx.asked.model.as_deref(), Instant::now());
-            match chain.into_kept() {
+        Stage::Trying(trying) => {
+            ctx.delivery.exhausted = true;
+            let left_out = trying.chain.left_out(ctx.asked.model.as_deref(), Instant::now());
+            match trying.chain.into_kept() {
                 Some(kept) => deliver(session, ctx, kept).await,
                 None => account(session, ctx, &left_out).await,
             }
@@ -57,25 +64,19 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
             written
         }
     };
-    let error_code = session
-        .response_written()
-        .map_or(0, |response| response.status.as_u16());
     match written {
         Ok(()) => {}
-        Err(error) if is_clients(&error) => ctx.client_gone = true,
+        Err(error) if is_connection_lost(&error) => ctx.delivery.client_gone = true,
         Err(error) => {
-            log::error!(id = ctx.id.as_str(), error = error.to_string().as_str(); "an answer could not be written: a fault of the gateway's own");
+            let (id, error) = (ctx.asked.id.as_str(), error.to_string());
+            log::error!(id = id, error = error.as_str(); "an answer could not be written: a fault of the gateway's own");
         }
     }
+    let response = session.response_written();
     FailToProxy {
-        error_code,
+        error_code: response.map_or(0, |response| response.status.as_u16()),
         can_reuse_downstream: false,
     }
-}
-
-/// What failed is the client's connection: it says why, or let its time pass.
-fn is_clients(error: &Error) -> bool {
-    error.cause.is_some() || *error.etype() == ErrorType::WriteTimedout
 }
 
 /// An earlier answer, whole. One that was cut while it was held is cut for the client too.
@@ -88,14 +89,11 @@ async fn deliver(session: &mut Session, ctx: &mut RequestContext, kept: Kept) ->
     } = kept;
     let upstream = &step.target.upstream;
     let model = step.model.clone().or_else(|| ctx.asked.model.clone());
-    headers::to_client(
-        &mut header,
-        ctx,
-        &Served {
-            upstream,
-            model: model.as_deref(),
-        },
-    )?;
+    let served = Served {
+        upstream,
+        model: model.as_deref(),
+    };
+    headers::to_client(&mut header, &ctx.asked, &ctx.progress.ledger, &served)?;
     headers::frame_kept(&mut header, whole.then_some(body.len()))?;
     if whole {
         return reply::send(session, header, body).await;
@@ -117,11 +115,11 @@ async fn cut(session: &mut Session) {
 
 /// The gateway's own answer where no upstream gave one.
 async fn account(session: &mut Session, ctx: &mut RequestContext, left_out: &LeftOut) -> Result<()> {
-    let error = ctx.ledger.account(left_out);
+    let error = ctx.progress.ledger.account(left_out);
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let body = error.body(ctx.protocol, ctx.id.as_str());
+    let body = error.body(ctx.asked.protocol, ctx.asked.id.as_str());
     let mut header = reply::json_header(status)?;
-    if ctx.ledger.is_short_of_descriptors() {
+    if ctx.progress.ledger.is_short_of_descriptors() {
         // They come back with each request that ends.
         header.insert_header(RETRY_AFTER, 1)?;
     } else if let Some(seconds) = left_out.retry_after_s() {

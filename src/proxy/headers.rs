@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_core::{ErrorType, OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::asked::{Asked, RequestId};
 use super::browser;
-use super::context::{RequestContext, RequestId};
 use crate::body::Outgoing;
-use crate::protocol::Protocol;
+use crate::routing::{Ledger, Step};
 use crate::transport::relay::RelayedBody;
 use crate::upstream::Upstream;
 use crate::upstream::inbound::Screened;
@@ -60,15 +60,15 @@ pub(super) enum Sending<'a> {
     Relayed(RelayedBody),
 }
 
-/// Turns the client's header into the one that `upstream` is sent: its address, its credential, its own headers, and of
-/// the client's what is meant for it.
+/// Turns the client's header into the one that the target of `step` is sent: its upstream's address, credential and own
+/// headers, and of the client's what is meant for it.
 pub(super) fn to_upstream(
     header: &mut RequestHeader,
-    upstream: &Upstream,
-    protocol: Protocol,
+    step: &Step,
     id: &RequestId,
     sending: &Sending<'_>,
 ) -> Result<()> {
+    let (upstream, protocol) = (&*step.target.upstream, step.protocol);
     let target = upstream.path_and_query(protocol, header.uri.path(), header.uri.query());
     let uri = Uri::try_from(target).or_err(ErrorType::InvalidHTTPHeader, "path at the upstream")?;
     header.set_uri(uri);
@@ -150,12 +150,17 @@ pub(super) fn frame_kept(header: &mut ResponseHeader, body_bytes: Option<usize>)
 }
 
 /// Makes an upstream's answer the client's: connection-level headers go, ours come.
-pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, served: &Served<'_>) -> Result<()> {
+pub(super) fn to_client(
+    header: &mut ResponseHeader,
+    asked: &Asked,
+    ledger: &Ledger,
+    served: &Served<'_>,
+) -> Result<()> {
     screen(header, served.upstream)?;
     browser::remove_upstreams(header);
     if header.status == 101 {
         // A switch of protocols lives on its connection-level headers.
-        return add_gateway_headers(header, ctx, Some(served), None);
+        return add_gateway_headers(header, asked, ledger, Some(served), None);
     }
     remove_hop_by_hop(header);
     // The upstream's version is its own connection's; HTTP/2 has no use for one.
@@ -164,7 +169,13 @@ pub(super) fn to_client(header: &mut ResponseHeader, ctx: &RequestContext, serve
     if is_error {
         discourage_long_wait(header)?;
     }
-    add_gateway_headers(header, ctx, Some(served), is_error.then_some(Origin::Upstream))
+    add_gateway_headers(
+        header,
+        asked,
+        ledger,
+        Some(served),
+        is_error.then_some(Origin::Upstream),
+    )
 }
 
 /// What belongs to the upstream's connection alone goes.
@@ -220,12 +231,13 @@ fn asks_for_long_wait(headers: &HeaderMap) -> bool {
 /// to a page.
 pub(super) fn add_gateway_headers(
     header: &mut ResponseHeader,
-    ctx: &RequestContext,
+    asked: &Asked,
+    ledger: &Ledger,
     served: Option<&Served<'_>>,
     error_origin: Option<Origin>,
 ) -> Result<()> {
-    add_own(header, ctx, served, error_origin)?;
-    match &ctx.cors {
+    add_own(header, asked, ledger, served, error_origin)?;
+    match &asked.cors {
         Some(cors) => cors.add_to(header),
         None => Ok(()),
     }
@@ -233,12 +245,13 @@ pub(super) fn add_gateway_headers(
 
 fn add_own(
     header: &mut ResponseHeader,
-    ctx: &RequestContext,
+    asked: &Asked,
+    ledger: &Ledger,
     served: Option<&Served<'_>>,
     error_origin: Option<Origin>,
 ) -> Result<()> {
-    header.insert_header(REQUEST_ID.clone(), ctx.id.header())?;
-    if !ctx.snapshot.attempt_header {
+    header.insert_header(REQUEST_ID.clone(), asked.id.header())?;
+    if !asked.snapshot.attempt_header {
         return Ok(());
     }
     if let Some(served) = served {
@@ -251,7 +264,7 @@ fn add_own(
             header.insert_header(MODEL, model)?;
         }
     }
-    let ledger = ctx.ledger.to_header();
+    let ledger = ledger.to_header();
     if !ledger.is_empty() {
         header.insert_header(ATTEMPTS, ledger)?;
     }
@@ -265,11 +278,4 @@ fn add_own(
         )?;
     }
     Ok(())
-}
-
-/// The provider's own id of a request, for the attempt log.
-pub(super) fn upstream_request_id(headers: &HeaderMap) -> Option<&str> {
-    ["x-request-id", "request-id", "x-generation-id"]
-        .iter()
-        .find_map(|name| headers.get(*name)?.to_str().ok())
 }

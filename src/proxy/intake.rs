@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
-use pingora_core::{Error, ErrorSource, Result};
+use pingora_core::{Error, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
+use super::attempt::Attempt;
 use super::browser;
 use super::chain::Chain;
-use super::context::{RequestContext, Stage};
+use super::context::{RequestContext, Stage, Trying};
 use super::intent::{Intent, is_multipart};
+use super::pingora_error::NOBODY_LEFT;
 use super::reading;
-use super::relay::Relay;
+use super::recorder::Recorder;
 use super::reply::{self, Refusal};
 use crate::body::{Replay, Uses};
 use crate::protocol::account::{Guard, guard_of};
@@ -26,10 +28,10 @@ use crate::routing::{Route, Step, pinned_plan, plan};
 
 /// Answers the request (`Ok(true)`) or leaves it planned in the context (`Ok(false)`).
 pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-    session.set_read_timeout(Some(ctx.snapshot.client_timeout));
+    session.set_read_timeout(Some(ctx.asked.snapshot.client_timeout));
     if session.is_http2() {
         // Of a stream. On the connection itself, and so for HTTP/1, the server has a clock.
-        session.set_write_timeout(Some(ctx.snapshot.send_timeout));
+        session.set_write_timeout(Some(ctx.asked.snapshot.send_timeout));
     }
     let path = match screen(session, ctx) {
         Ok(Screened::Preflight) => {
@@ -38,14 +40,14 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
         }
         Ok(Screened::Path(path)) => path,
         Err(refusal) => {
-            ctx.protocol = Protocol::of_path(session.req_header().uri.path());
+            ctx.asked.protocol = Protocol::of_path(session.req_header().uri.path());
             return reply::refuse(session, ctx, refusal).await.map(|()| true);
         }
     };
     let endpoint = endpoint(&path);
-    ctx.protocol = Protocol::of_request(endpoint, &session.req_header().headers);
+    ctx.asked.protocol = Protocol::of_request(endpoint, &session.req_header().headers);
     if session.req_header().method == Method::POST {
-        ctx.kind = StreamKind::of_path(endpoint);
+        ctx.asked.kind = StreamKind::of_path(endpoint);
     }
     let planned = match intent(session, &path) {
         Intent::ListModels => return list_models(session, ctx).await,
@@ -61,14 +63,15 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
             Ok(false)
         }
         Err(Stop::Refused(refusal)) => reply::refuse(session, ctx, refusal).await.map(|()| true),
-        Err(Stop::ClientGone(error)) => Err(error),
+        Err(Stop::Failed(error)) => Err(error),
     }
 }
 
 /// Why intake ends without a plan.
 pub(super) enum Stop {
     Refused(Refusal),
-    ClientGone(Box<Error>),
+    /// The client has left, or nobody may be asked.
+    Failed(Box<Error>),
 }
 
 impl From<Refusal> for Stop {
@@ -80,7 +83,7 @@ impl From<Refusal> for Stop {
 /// What the server has found wrong with the header. That of an HTTP/2 request is looked at here: there its own checks end with
 /// what HTTP/2 itself asks for.
 fn refuse_header(session: &Session, ctx: &RequestContext) -> Option<Refusal> {
-    let fault = ctx.header_fault.or_else(|| {
+    let fault = ctx.asked.header_fault.or_else(|| {
         let request = session.as_http2()?.req_header();
         let target_bytes = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
         let fields = request.headers.iter();
@@ -112,16 +115,20 @@ enum Screened {
 
 /// What the header alone tells: whether it is well formed, whose page asks, and for what path.
 fn screen(session: &mut Session, ctx: &mut RequestContext) -> Result<Screened, Refusal> {
-    let admitted = browser::admit(&ctx.snapshot.browser_rules, session.req_header(), session.server_addr());
+    let admitted = browser::admit(
+        &ctx.asked.snapshot.browser_rules,
+        session.req_header(),
+        session.server_addr(),
+    );
     // A refusal for another reason is for the page to read, too.
-    ctx.cors = admitted.as_ref().ok().and_then(|admitted| admitted.cors.clone());
+    ctx.asked.cors = admitted.as_ref().ok().and_then(|admitted| admitted.cors.clone());
     if let Some(refusal) = refuse_header(session, ctx) {
         return Err(refusal);
     }
     if admitted?.is_preflight {
         return Ok(Screened::Preflight);
     }
-    normal_path(session, ctx.snapshot.table.passthrough.is_some()).map(Screened::Path)
+    normal_path(session, ctx.asked.snapshot.table.passthrough.is_some()).map(Screened::Path)
 }
 
 /// The request's path in its normal form, which everything sees from here on.
@@ -164,7 +171,7 @@ async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) 
             plan_route(session, ctx, body, pinned)
         }
         // What an account keeps may say which model is meant.
-        None if names_model(endpoint) && !(body.facts().pinned && ctx.snapshot.table.passthrough.is_some()) => {
+        None if names_model(endpoint) && !(body.facts().pinned && ctx.asked.snapshot.table.passthrough.is_some()) => {
             Err(Refusal::NoModel {
                 is_form: is_multipart(&session.req_header().headers),
             }
@@ -176,7 +183,7 @@ async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) 
 
 fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pinned: bool) -> Result<Stage, Stop> {
     let model = ctx.asked.model.clone().unwrap_or_default();
-    let table = &ctx.snapshot.table;
+    let table = &ctx.asked.snapshot.table;
     let Some(route) = table.route(&model) else {
         let closest = table.closest(&model).into_iter().map(str::to_owned).collect();
         return Err(Refusal::UnknownModel {
@@ -189,15 +196,15 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
     let now = Instant::now();
     let plan = if pinned {
         let may_move = session.req_header().method == Method::POST;
-        pinned_plan(route, &model, ctx.protocol, may_move, now)
+        pinned_plan(route, &model, ctx.asked.protocol, may_move, now)
     } else {
-        plan(route, &model, ctx.protocol, now, |below| fastrand::u32(0..below))
+        plan(route, &model, ctx.asked.protocol, now, |below| fastrand::u32(0..below))
     };
     if plan.steps.is_empty() {
-        let other = table.target_speaking(ctx.protocol);
+        let other = table.target_speaking(ctx.asked.protocol);
         return Err(Refusal::WrongProtocol {
             model: model.to_string(),
-            protocol: ctx.protocol,
+            protocol: ctx.asked.protocol,
             other,
         }
         .into());
@@ -208,11 +215,16 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
         raw: !plan.steps.iter().all(renames),
         plain: may_resume || plan.steps.iter().any(renames),
     };
-    body.keep_for(uses, ctx.snapshot.memory.share());
-    let deadline = ctx.received + route.timeouts.deadline;
+    body.keep_for(uses, ctx.asked.snapshot.memory.share());
+    let deadline = ctx.asked.received + route.timeouts.deadline;
     let client_retries = client_retries(&session.req_header().headers);
-    let chain = Chain::new(Arc::clone(route), plan, body, deadline, client_retries);
-    Ok(Stage::Trying(Box::new(chain)))
+    Ok(trying(Chain::new(
+        Arc::clone(route),
+        plan,
+        body,
+        deadline,
+        client_retries,
+    )))
 }
 
 /// A request that names no model, on a path that needs none. Its one upstream is tried as a route's target would be.
@@ -222,24 +234,35 @@ fn pass_through(session: &Session, ctx: &mut RequestContext, mut body: Replay) -
         raw: true,
         plain: false,
     };
-    body.keep_for(uses, ctx.snapshot.memory.share());
-    let plan = pinned_plan(&route, "", ctx.protocol, false, Instant::now());
-    let deadline = ctx.received + route.timeouts.deadline;
+    body.keep_for(uses, ctx.asked.snapshot.memory.share());
+    let plan = pinned_plan(&route, "", ctx.asked.protocol, false, Instant::now());
+    let deadline = ctx.asked.received + route.timeouts.deadline;
     let client_retries = client_retries(&session.req_header().headers);
-    let chain = Chain::new(route, plan, body, deadline, client_retries);
-    Ok(Stage::Trying(Box::new(chain)))
+    Ok(trying(Chain::new(route, plan, body, deadline, client_retries)))
+}
+
+fn trying(chain: Chain) -> Stage {
+    Stage::Trying(Box::new(Trying { chain, resuming: None }))
 }
 
 /// A request that is relayed as it comes.
 fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
-    let plan = pinned_plan(&route, "", ctx.protocol, false, Instant::now());
+    let plan = pinned_plan(&route, "", ctx.asked.protocol, false, Instant::now());
     let step = plan
         .steps
         .into_iter()
         .next()
         .expect("a passthrough route that speaks the protocol has one step");
-    Ok(Stage::Relaying(Relay::new(step, Instant::now())))
+    let Some(slot) = step.target.upstream.enter() else {
+        let mut recorder = Recorder {
+            asked: &ctx.asked,
+            progress: &mut ctx.progress,
+        };
+        Attempt::full(&step, &mut recorder);
+        return Err(Stop::Failed(Error::explain(NOBODY_LEFT, "the upstream is full")));
+    };
+    Ok(Stage::Relaying(Attempt::relayed(step, slot, Instant::now())))
 }
 
 /// A request with a body that is read, though no model in it routes the request.
@@ -253,7 +276,7 @@ async fn hold(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -
 }
 
 fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<Route>, Stop> {
-    let table = &ctx.snapshot.table;
+    let table = &ctx.asked.snapshot.table;
     let request = session.req_header();
     let guard = guard_of(request.uri.path());
     let Some(route) = table.passthrough.clone() else {
@@ -276,16 +299,19 @@ fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<
         }
         .into());
     }
-    if !route.targets().any(|target| target.upstream.speaks(ctx.protocol)) {
-        return Err(Refusal::PassthroughProtocol { protocol: ctx.protocol }.into());
+    if !route.targets().any(|target| target.upstream.speaks(ctx.asked.protocol)) {
+        return Err(Refusal::PassthroughProtocol {
+            protocol: ctx.asked.protocol,
+        }
+        .into());
     }
     ctx.asked.route = Some(Arc::clone(&route));
     Ok(route)
 }
 
 async fn list_models(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-    let names: Vec<&str> = ctx.snapshot.table.models().collect();
-    let body = models::list(ctx.protocol, names, ctx.snapshot.loaded_at);
+    let names: Vec<&str> = ctx.asked.snapshot.table.models().collect();
+    let body = models::list(ctx.asked.protocol, names, ctx.asked.snapshot.loaded_at);
     reply::json(session, ctx, StatusCode::OK, body).await.map(|()| true)
 }
 
@@ -293,9 +319,9 @@ async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &s
     // Names may hold slashes and what else SDKs encode; in a normal path everything can be decoded.
     let id = percent::decoded(encoded).unwrap_or(Cow::Borrowed(encoded.as_bytes()));
     let id = String::from_utf8_lossy(&id).into_owned();
-    let table = &ctx.snapshot.table;
+    let table = &ctx.asked.snapshot.table;
     if table.route(&id).is_some() {
-        let body = models::one(ctx.protocol, &id, ctx.snapshot.loaded_at);
+        let body = models::one(ctx.asked.protocol, &id, ctx.asked.snapshot.loaded_at);
         return reply::json(session, ctx, StatusCode::OK, body).await.map(|()| true);
     }
     let closest = table.closest(&id).into_iter().map(str::to_owned).collect();
@@ -310,9 +336,4 @@ fn client_retries(headers: &HeaderMap) -> bool {
         .get("x-stainless-retry-count")
         .and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
     count.is_some_and(|count| count > 0)
-}
-
-/// Whether an error is the client's going away rather than ours or the upstream's.
-pub(super) fn is_client_gone(error: &Error) -> bool {
-    *error.esource() == ErrorSource::Downstream
 }

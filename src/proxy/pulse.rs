@@ -9,7 +9,8 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::{ProxyHttp, Session};
 
-use super::context::{InFlight, RequestContext};
+use super::context::RequestContext;
+use super::in_flight::InFlight;
 use super::intake;
 use super::snapshot::Snapshot;
 

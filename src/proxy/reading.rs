@@ -32,10 +32,10 @@ pub(super) async fn read(session: &mut Session, ctx: &mut RequestContext, endpoi
     }
     let encoding = Encoding::of(headers).map_err(Refusal::Encoding)?;
     let language = Language::of(headers, endpoint).map_err(Stop::Refused)?;
-    let mut room = Room::new(&ctx.snapshot.memory);
+    let mut room = Room::new(&ctx.asked.snapshot.memory);
     let raw = receive::receive(session, ctx, &mut room).await?;
-    ctx.read_at = Instant::now();
-    let off_workers = &ctx.snapshot.off_workers;
+    ctx.asked.read_at = Instant::now();
+    let off_workers = &ctx.asked.snapshot.off_workers;
     match encoding.filter(|_| !raw.is_empty()) {
         None => {
             let facts = language.read(raw.clone(), None, off_workers).await?;
@@ -43,7 +43,7 @@ pub(super) async fn read(session: &mut Session, ctx: &mut RequestContext, endpoi
         }
         Some(encoding) => {
             let decoding =
-                Decoding::new(encoding, raw.clone(), ctx.snapshot.max_body_bytes).map_err(Refusal::Encoding)?;
+                Decoding::new(encoding, raw.clone(), ctx.asked.snapshot.max_body_bytes).map_err(Refusal::Encoding)?;
             let (decoded, turn) = decode(session, decoding, raw.len(), &mut room, off_workers).await?;
             let facts = language.read(decoded.clone(), turn, off_workers).await?;
             Ok(Replay::compressed(raw, decoded, facts))

@@ -15,30 +15,19 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
-use super::attempt::{NOBODY_LEFT, with_client};
+use super::connecting::with_client;
 use super::context::{RequestContext, Stage};
 use super::headers::Sending;
 use super::intake::Stop;
 use super::reply::{self, Refusal};
-use super::{headers, health, measure, reading, verdict};
+use super::{headers, reading, verdict};
 use crate::routing::Step;
-use crate::transport::relay::{Heard, RelayClocks, Relayed, RelayedBody};
+use crate::transport::relay::{RelayClocks, RelayEvent, Relayed, RelayedBody};
 use crate::transport::{Connection, Feed, JudgingConnector, Wanted};
 use upload::Upload;
 
 /// Beyond what any relay needs to connect: its own clock ends that.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
-
-pub struct Relay {
-    pub step: Step,
-    pub began: Instant,
-}
-
-impl Relay {
-    pub fn new(step: Step, began: Instant) -> Self {
-        Self { step, began }
-    }
-}
 
 /// Relays the request, if that is what intake has planned. Whether it was.
 pub(super) async fn serve(
@@ -46,15 +35,10 @@ pub(super) async fn serve(
     ctx: &mut RequestContext,
     connector: &JudgingConnector,
 ) -> Result<bool> {
-    let Stage::Relaying(relay) = &ctx.stage else {
+    let Stage::Relaying(attempt) = &ctx.stage else {
         return Ok(false);
     };
-    let step = relay.step.clone();
-    let Some(slot) = step.target.upstream.enter() else {
-        verdict::enter_full(ctx, &step);
-        return Error::e_explain(NOBODY_LEFT, "the upstream is full");
-    };
-    ctx.relay_slot = Some(slot);
+    let step = attempt.step.clone();
     // The clocks of both sides are the relay's own.
     session.set_read_timeout(None);
     let body = body(session);
@@ -79,7 +63,7 @@ pub(super) async fn serve(
         Err(Cut::Refused(refusal)) => {
             // Its place at the upstream is for others while the client is told.
             drop(upstream);
-            health::ended(ctx, false);
+            ctx.stage = Stage::Answered;
             reply::refuse(session, ctx, refusal).await?;
             Ok(true)
         }
@@ -118,7 +102,7 @@ async fn connect(
     step: &Step,
     body: RelayedBody,
 ) -> Result<Connection> {
-    let endpoint = &ctx.snapshot.endpoints[step.target.upstream.index];
+    let endpoint = &ctx.asked.snapshot.endpoints[step.target.upstream.index];
     let began = Instant::now();
     let wanted = match body {
         RelayedBody::Upgrade => Wanted::NewHttp1,
@@ -130,9 +114,7 @@ async fn connect(
         // To see whether the client is still there would be to read its body.
         RelayedBody::Sized | RelayedBody::Unsized => opening.await,
     };
-    let connection = opened.map_err(|failure| verdict::relay_failed(ctx, failure))?;
-    measure::connected(&ctx.snapshot, step, Some(began.elapsed()));
-    Ok(connection)
+    verdict::relay_opened(ctx, opened, began.elapsed())
 }
 
 async fn send(
@@ -144,12 +126,12 @@ async fn send(
     body: RelayedBody,
 ) -> Result<(Relayed, Option<Feed>)> {
     // Somebody is there to take it.
-    if let Err(Stop::ClientGone(error)) = reading::invite(session).await {
+    if let Err(Stop::Failed(error)) = reading::invite(session).await {
         return Err(error);
     }
     let mut header = Box::new(session.req_header().clone());
     let sending = Sending::Relayed(body);
-    headers::to_upstream(&mut header, &step.target.upstream, ctx.protocol, &ctx.id, &sending)?;
+    headers::to_upstream(&mut header, step, &ctx.asked.id, &sending)?;
     let timeouts = &step.target.timeouts;
     let clocks = RelayClocks {
         headers: timeouts.headers,
@@ -170,7 +152,7 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     /// Passes on what comes, either way, until the response has ended.
     async fn run(&mut self) -> Result<(), Cut> {
-        let silence = self.ctx.snapshot.client_timeout;
+        let silence = self.ctx.asked.snapshot.client_timeout;
         loop {
             tokio::select! {
                 has_room = self.upload.has_room(), if self.upload.wants_room() => {
@@ -181,16 +163,16 @@ impl Exchange<'_> {
                 read = self.upload.read(self.session, silence), if self.upload.may_read() => match read {
                     Ok(bytes) => self.upload.take(bytes, self.session.is_body_done()),
                     // Too late to be told in an answer of its own.
-                    Err(Stop::Refused(refusal)) if self.ctx.committed.is_some() => {
+                    Err(Stop::Refused(refusal)) if self.ctx.delivery.committed.is_some() => {
                         let error = Error::explain(ErrorType::ReadTimedout, refusal.to_string());
                         return Err(Cut::Failed(error.into_down()));
                     }
                     Err(Stop::Refused(refusal)) => return Err(Cut::Refused(refusal)),
-                    Err(Stop::ClientGone(error)) => return Err(Cut::Failed(error)),
+                    Err(Stop::Failed(error)) => return Err(Cut::Failed(error)),
                 },
-                heard = self.upstream.next() => match heard {
-                    Ok(heard) => {
-                        if self.pass_on(heard).await.map_err(Cut::Failed)? {
+                event = self.upstream.next() => match event {
+                    Ok(event) => {
+                        if self.pass_on(event).await.map_err(Cut::Failed)? {
                             return Ok(());
                         }
                     }
@@ -201,18 +183,18 @@ impl Exchange<'_> {
     }
 
     /// Whether that was all.
-    async fn pass_on(&mut self, heard: Heard) -> Result<bool> {
-        let is_all = matches!(heard, Heard::End) || self.upstream.is_ended();
+    async fn pass_on(&mut self, event: RelayEvent) -> Result<bool> {
+        let is_all = matches!(event, RelayEvent::End) || self.upstream.is_ended();
         if is_all {
             // Before the client knows, which may then leave, or send its next request.
-            self.ctx.delivered = true;
-            health::ended(self.ctx, true);
+            self.ctx.delivery.is_whole = true;
+            self.ctx.served(true);
         }
-        let written = match heard {
-            Heard::Interim(header) => self.pass_on_interim(header).await,
-            Heard::Header(header) => self.commit(header).await,
-            Heard::Body(bytes) => self.session.write_response_body(Some(bytes), false).await,
-            Heard::End => Ok(()),
+        let written = match event {
+            RelayEvent::Interim(header) => self.pass_on_interim(header).await,
+            RelayEvent::Header(header) => self.commit(header).await,
+            RelayEvent::Body(bytes) => self.session.write_response_body(Some(bytes), false).await,
+            RelayEvent::End => Ok(()),
         };
         written.map_err(Error::into_down)?;
         if is_all {
@@ -227,10 +209,10 @@ impl Exchange<'_> {
         if header.status == StatusCode::CONTINUE || self.session.req_header().version != Version::HTTP_11 {
             return Ok(());
         }
-        let Stage::Relaying(relay) = &self.ctx.stage else {
+        let Stage::Relaying(attempt) = &self.ctx.stage else {
             return Ok(());
         };
-        headers::screen(&mut header, &relay.step.target.upstream)?;
+        headers::screen(&mut header, &attempt.step.target.upstream)?;
         headers::remove_hop_by_hop(&mut header);
         self.session.write_response_header(header, false).await
     }

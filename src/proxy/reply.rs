@@ -172,14 +172,14 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
     if unread || refusal.loses_framing() {
         session.set_keepalive(None);
     }
-    ctx.refused = Some(refusal.code());
+    ctx.delivery.refused = Some(refusal.code());
     let error = GatewayError {
         param: refusal.param(),
         ..GatewayError::new(status.as_u16(), refusal.code(), refusal.to_string())
     };
     let mut header = json_header(status)?;
     if matches!(refusal, Refusal::Busy) {
-        ctx.snapshot.memory.count_refusal();
+        ctx.asked.snapshot.memory.count_refusal();
         header.insert_header(RETRY_AFTER, RETRY_AFTER_S)?;
     }
     if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
@@ -189,7 +189,13 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
     if status == StatusCode::METHOD_NOT_ALLOWED {
         header.insert_header(ALLOW, SERVED_METHODS)?;
     }
-    answer(session, ctx, header, error.body(ctx.protocol, ctx.id.as_str())).await?;
+    answer(
+        session,
+        ctx,
+        header,
+        error.body(ctx.asked.protocol, ctx.asked.id.as_str()),
+    )
+    .await?;
     if unread {
         linger(session).await;
     }
@@ -216,7 +222,7 @@ pub(super) fn json_header(status: StatusCode) -> Result<ResponseHeader> {
 /// An answer of the gateway's own that has no content.
 pub(super) async fn empty(session: &mut Session, ctx: &mut RequestContext, mut header: ResponseHeader) -> Result<()> {
     ctx.stage = Stage::Answered;
-    headers::add_gateway_headers(&mut header, ctx, None, None)?;
+    headers::add_gateway_headers(&mut header, &ctx.asked, &ctx.progress.ledger, None, None)?;
     send(session, header, Bytes::new()).await
 }
 
@@ -230,7 +236,7 @@ pub(super) async fn answer(
     ctx.stage = Stage::Answered;
     header.insert_header(CONTENT_LENGTH, body.len())?;
     let origin = (header.status.as_u16() >= 400).then_some(Origin::Gateway);
-    headers::add_gateway_headers(&mut header, ctx, None, origin)?;
+    headers::add_gateway_headers(&mut header, &ctx.asked, &ctx.progress.ledger, None, origin)?;
     send(session, header, Bytes::from(body)).await
 }
 

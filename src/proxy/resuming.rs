@@ -1,193 +1,110 @@
-//! Who goes on with a committed stream that breaks off: the target that served it, then those after it in the chain, as
-//! far as they have `prefill` (docs: behaviour, "resuming").
+//! Going on with a committed stream that breaks off: the target that served it is asked first, then those after it in the
+//! chain, as far as they have `prefill` (docs: behaviour, "resuming").
+//!
+//! The session that hands the stream out runs beside Pingora's hooks, so the chain is shared from commit on.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::break_off::BreakOff;
-use super::context::{RequestContext, RequestId, Serving};
-use super::headers::Sending;
+use super::asked::Asked;
+use super::chain::Chain;
+use super::diagnosis::{Question, diagnose};
+use super::headers::{self, Sending};
 use super::off_workers::INLINE_MAX_BYTES;
-use super::{Snapshot, attempt, headers, health, measure, record, verdict};
-use crate::body::{Outgoing, Replay, Segments, Uses};
-use crate::classify::Class;
+use super::recorder::{Details, Progress, Recorder};
+use crate::body::{Outgoing, Segments, Uses};
 use crate::protocol::resume::{Transcript, continuing};
-use crate::protocol::{Protocol, StreamKind};
-use crate::routing::{Entry, Outcome, Route, Step};
-use crate::telemetry::metrics::{RouteMeter, Served};
-use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resumable, Resume, Timings, Wanted};
-use crate::upstream::Refused;
+use crate::routing::{Outcome, Step};
+use crate::transport::{Assignment, Evidence, Failure, Heard, JudgingConnector, Resume, Spoken, Timings, Wanted};
 
 /// A body's tree and what is written from it take about so many times the room of its text.
 const PARSED_TIMES: usize = 4;
 
-/// All that another attempt needs, kept from before commit.
+/// All that another attempt needs.
 pub struct Resuming {
-    snapshot: Arc<Snapshot>,
     connector: JudgingConnector,
-    id: RequestId,
-    protocol: Protocol,
-    kind: StreamKind,
-    model: Option<Arc<str>>,
-    route: Option<Arc<Route>>,
     /// As the client sent it.
     header: RequestHeader,
-    body: Replay,
     /// The session reads ahead: a stream may have broken off before its first bytes are committed to the client.
     committed: Notify,
-    state: Mutex<State>,
+    /// From commit to the request's end.
+    shared: Mutex<Option<Shared>>,
 }
 
-#[derive(Default)]
-struct State {
-    /// The target that served first, then those after it.
-    order: Vec<Step>,
-    /// Where in `order` the next one is.
-    cursor: usize,
-    attempts_made: u32,
-    attempts_left: u32,
-    serving: Option<Serving>,
-    running: Option<Serving>,
-    /// Of attempts to go on.
-    entries: Vec<Entry>,
-    resumed: u32,
-    /// The answer that was served first has broken off.
-    first_broke_off: bool,
-    /// It, or one that went on with it, broke off, and nobody went on.
-    is_broken: bool,
-}
-
-impl State {
-    fn has_another(&self) -> bool {
-        let rest = self.order.get(self.cursor..).unwrap_or_default();
-        self.attempts_left > 0 && rest.iter().any(|step| step.target.prefill)
-    }
+struct Shared {
+    chain: Chain,
+    asked: Asked,
+    progress: Progress,
 }
 
 impl Resuming {
-    /// For an attempt that is about to be made with `header`, as the client sent it, and `body`.
-    pub(super) fn new(
-        ctx: &RequestContext,
-        connector: &JudgingConnector,
-        header: &RequestHeader,
-        body: &Replay,
-    ) -> Self {
-        let mut body = body.clone();
+    /// For an attempt that is about to be made with `header`, as the client sent it.
+    pub(super) fn new(connector: JudgingConnector, header: RequestHeader) -> Self {
+        Self {
+            connector,
+            header,
+            committed: Notify::new(),
+            shared: Mutex::default(),
+        }
+    }
+
+    /// The answer of the chain's attempt goes to the client.
+    pub(super) fn commit(&self, mut chain: Chain, asked: Asked, progress: Progress) {
+        // The body is only parsed from now on.
         let uses = Uses {
             raw: false,
             plain: true,
         };
-        body.keep_for(uses, ctx.snapshot.memory.share());
-        Self {
-            snapshot: Arc::clone(&ctx.snapshot),
-            connector: connector.clone(),
-            id: ctx.id,
-            protocol: ctx.protocol,
-            kind: ctx.kind,
-            model: ctx.asked.model.clone(),
-            route: ctx.asked.route.clone(),
-            header: header.clone(),
-            body,
-            committed: Notify::new(),
-            state: Mutex::default(),
-        }
-    }
-
-    /// The answer of `serving` goes to the client. After it, those of `following` may be asked, `attempts_left` times in
-    /// all.
-    pub(super) fn commit(&self, serving: Serving, following: &[Step], attempts_made: u32, attempts_left: u32) {
-        let mut state = self.state();
-        state.order = std::iter::once(&serving.step).chain(following).cloned().collect();
-        (state.attempts_made, state.attempts_left) = (attempts_made, attempts_left);
-        state.serving = Some(serving);
+        chain.body.keep_for(uses, asked.snapshot.memory.share());
+        *self.lock() = Some(Shared { chain, asked, progress });
         self.committed.notify_one();
     }
 
-    /// The attempt that serves, if it has not broken off.
-    pub(super) fn take_serving(&self) -> Option<Serving> {
-        self.state().serving.take()
+    /// The chain, and where its attempts are recorded. Nothing is done before commit.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Chain, &mut Recorder<'_>) -> T) -> Option<T> {
+        let mut shared = self.lock();
+        let Shared { chain, asked, progress } = shared.as_mut()?;
+        Some(work(chain, &mut Recorder { asked, progress }))
     }
 
-    /// The same where it is as asked.
-    pub(super) fn take_serving_if(&self, is_asked: impl FnOnce(&mut Serving) -> bool) -> Option<Serving> {
-        self.state().serving.take_if(is_asked)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn route_meter(&self) -> &RouteMeter {
-        self.snapshot
-            .meters
-            .of_route(self.route.as_deref(), self.model.is_some())
-    }
-
-    fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
-    /// Whose turn it is. The last one is asked however it stands, rather than none.
-    fn take_turn(&self) -> Option<Step> {
-        let mut state = self.state();
-        while state.has_another() {
-            let step = state.order[state.cursor].clone();
-            state.cursor += 1;
-            if !step.target.prefill {
-                continue;
+    /// The request has ended. What has become of it.
+    pub(super) fn end(&self) -> Option<Progress> {
+        // The client left while an attempt to go on ran.
+        self.with(|chain, recorder| {
+            if let Some(attempt) = chain.attempt.take_if(|attempt| !attempt.is_answered()) {
+                attempt.abandoned(recorder);
             }
-            let now = Instant::now();
-            match step.admit(!state.has_another(), now) {
-                Ok(admission) => {
-                    state.attempts_made += 1;
-                    state.attempts_left -= 1;
-                    state.running = Some(Serving {
-                        step: step.clone(),
-                        began: now,
-                        admission,
-                        assignment: None,
-                        served: Some(Served::default()),
-                    });
-                    return Some(step);
-                }
-                Err(Refused::Full) => state.entries.push(Entry::saturated(step.name(self.model()))),
-                Err(Refused::CoolingDown) => {}
-            }
-        }
-        None
+        })?;
+        self.lock().take().map(|shared| shared.progress)
     }
 
-    /// The running attempt has a new connection.
-    fn connected(&self, step: &Step, connect: Duration) {
-        measure::connected(&self.snapshot, step, Some(connect));
-        if let Some(running) = &mut self.state().running {
-            running.served = Some(Served {
-                connect: Some(connect),
-                ..Served::default()
-            });
-        }
+    fn lock(&self) -> MutexGuard<'_, Option<Shared>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What asks the target of `step` to go on; `None` where the answer is of a kind that is not continued.
     ///
     /// Also `None` where there is no room for such a request: several times what its text takes, while it is made.
-    async fn request_for(&self, step: &Step, so_far: &Transcript) -> Option<(Box<RequestHeader>, Outgoing)> {
+    async fn request_for(&self, step: &Step, transcript: &Transcript) -> Option<(Box<RequestHeader>, Outgoing)> {
         let (model, provider) = (step.model.clone(), step.target.upstream.provider.clone());
-        let (text, tokens) = (so_far.text().to_owned(), so_far.tokens());
-        let (kind, plain) = (self.kind, self.body.plain()?.clone());
-        let mut share = self.snapshot.memory.share();
+        let (text, tokens) = (transcript.text().to_owned(), transcript.tokens());
+        let (asked, plain) = self.with(|chain, recorder| {
+            let plain = chain.body.plain().cloned();
+            (recorder.asked.clone(), plain)
+        })?;
+        let (kind, plain) = (asked.kind, plain?);
+        let mut share = asked.snapshot.memory.share();
         if !share.try_grow_to(plain.len() * PARSED_TIMES + 2 * text.len()) {
             return None;
         }
         let is_large = plain.len() > INLINE_MAX_BYTES;
         let work = move || continuing(kind, &plain, &text, tokens, model.as_deref(), provider.as_deref());
         let body = if is_large {
-            self.snapshot.off_workers.turn().await?.run(work).await.1
+            asked.snapshot.off_workers.turn().await?.run(work).await.1
         } else {
             work()
         }?;
@@ -201,206 +118,115 @@ impl Resuming {
             body: &body,
             stream: true,
         };
-        headers::to_upstream(&mut header, &step.target.upstream, self.protocol, &self.id, &sending).ok()?;
+        headers::to_upstream(&mut header, step, &asked.id, &sending).ok()?;
         Some((Box::new(header), body))
     }
 
     /// Begins attempts until one has a connection.
-    async fn begin_next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
-        while let Some(step) = self.take_turn() {
-            let Some((header, body)) = self.request_for(&step, so_far).await else {
+    async fn begin_next(&self, transcript: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
+        loop {
+            let step = self.with(|chain, recorder| {
+                let begun = chain.begin_resuming(Instant::now(), recorder);
+                begun.map(|attempt| attempt.step.clone())
+            })??;
+            let Some((header, body)) = self.request_for(&step, transcript).await else {
                 // Nothing is sent, so it is no attempt.
-                self.state().running = None;
+                self.with(|chain, _| chain.attempt = None);
                 return None;
             };
-            let timeouts = &step.target.timeouts;
-            let deadline = Instant::now() + timeouts.deadline;
-            let endpoint = &self.snapshot.endpoints[step.target.upstream.index];
+            let (asked, clocks) = self.with(|chain, recorder| (recorder.asked.clone(), chain.clocks(&step)))?;
+            let endpoint = &asked.snapshot.endpoints[step.target.upstream.index];
             let began = Instant::now();
-            match self
-                .connector
-                .open(endpoint, Wanted::New, timeouts.connect, deadline)
-                .await
-            {
-                Err(failure) => self.failed(&failure),
-                Ok(connection) => {
-                    self.connected(&step, began.elapsed());
-                    let assignment = Assignment {
-                        connection: Mutex::new(Some(connection)),
-                        memory: self.snapshot.memory.clone(),
-                        body: body.segments,
-                        clocks: attempt::clocks(&step.target, deadline),
-                        kind: self.kind,
-                        protocol: self.protocol,
-                        request_id: self.id.header(),
-                        resumable: None,
-                        timings: Timings::default(),
-                        reported: OnceLock::new(),
-                    };
-                    let assignment = Arc::new(assignment);
-                    if let Some(running) = &mut self.state().running {
-                        running.assignment = Some(Arc::clone(&assignment));
+            let connect = step.target.timeouts.connect;
+            let opening = self.connector.open(endpoint, Wanted::New, connect, clocks.deadline);
+            let opened = opening.await;
+            let sent = self.with(|chain, recorder| {
+                let attempt = chain.attempt.as_mut()?;
+                attempt.opened(opened, began.elapsed(), recorder);
+                match attempt.take_opened()? {
+                    Err(failure) => {
+                        fail(chain, &failure, recorder);
+                        None
                     }
-                    return Some((header, assignment));
+                    Ok(connection) => {
+                        let assignment = Arc::new(Assignment {
+                            connection: Mutex::new(Some(connection)),
+                            memory: asked.snapshot.memory.clone(),
+                            body: body.segments,
+                            clocks,
+                            heard: Heard { kind: asked.kind },
+                            spoken: Spoken {
+                                protocol: asked.protocol,
+                                request_id: asked.id.header(),
+                            },
+                            resumable: None,
+                            timings: Timings::default(),
+                            reported: OnceLock::new(),
+                        });
+                        attempt.assign(Arc::clone(&assignment));
+                        Some(assignment)
+                    }
                 }
+            })?;
+            if let Some(assignment) = sent {
+                return Some((header, assignment));
             }
         }
-        None
-    }
-
-    /// The running attempt has failed.
-    fn settle(&self, outcome: &Outcome, signs: &verdict::Signs<'_>) {
-        let mut state = self.state();
-        let Some(running) = state.running.take() else { return };
-        let change = outcome.report(&running.step, &running.admission, Instant::now());
-        health::record_change(&running.step, self.model(), change);
-        let action = if state.has_another() { "fallback" } else { "exhausted" };
-        let attempt = (&running.step, running.served.and_then(|served| served.connect));
-        measure::failed(&self.snapshot, &self.id, attempt, outcome, signs, action);
-        let number = state.attempts_made;
-        state
-            .entries
-            .push(self.record(&running, number, outcome, signs, action));
-    }
-
-    /// One failed attempt, in the log and for the ledger.
-    fn record(
-        &self,
-        attempt: &Serving,
-        number: u32,
-        outcome: &Outcome,
-        signs: &verdict::Signs<'_>,
-        action: &'static str,
-    ) -> Entry {
-        let failed = record::Failed {
-            id: &self.id,
-            number,
-            target: attempt.step.name(self.model()),
-            ms: verdict::elapsed_ms(attempt.began),
-            action,
-        };
-        failed.enter(outcome, signs)
     }
 }
 
-/// What makes the answer to `header` one that can be resumed, if anybody of the chain could.
-pub(super) fn resumable(
-    ctx: &mut RequestContext,
-    connector: &JudgingConnector,
-    header: &RequestHeader,
-) -> Option<Resumable> {
-    ctx.resuming = None;
-    let chain = ctx.stage.chain()?;
-    let is_chat = matches!(ctx.kind, StreamKind::Chat | StreamKind::Messages);
-    if !(is_chat && ctx.asked.stream && chain.may_resume()) {
-        return None;
-    }
-    let by = Arc::new(Resuming::new(ctx, connector, header, &chain.body));
-    ctx.resuming = Some(Arc::clone(&by));
-    Some(Resumable {
-        by,
-        max_held_bytes: ctx.snapshot.max_held_bytes,
-    })
-}
-
-/// Enters into the request's ledger what became of its stream.
-pub(super) fn account(ctx: &mut RequestContext) {
-    if let Some(resuming) = &ctx.resuming {
-        let mut state = resuming.state();
-        ctx.resumed = state.resumed;
-        ctx.is_broken |= state.is_broken;
-        if state.first_broke_off {
-            ctx.ledger.broke_off();
-        }
-        state.entries.drain(..).for_each(|entry| ctx.ledger.push(entry));
-        // The client left while an attempt to go on ran. That counts against nobody, but it was made.
-        if let Some(running) = state.running.take() {
-            measure::abandoned(&ctx.snapshot, &running.step);
-            ctx.ledger.push(Entry {
-                target: running.step.name(resuming.model()),
-                status: None,
-                class: Some(Class::ClientGone),
-                clock: None,
-                ms: verdict::elapsed_ms(running.began),
-            });
-        }
-    }
+/// The attempt to go on got no answer.
+fn fail(chain: &mut Chain, failure: &Failure, recorder: &mut Recorder<'_>) {
+    let reason = failure.to_string();
+    let details = Details::of_failure(failure, &reason);
+    chain.settle_resuming(&Outcome::from(failure), &details, recorder);
 }
 
 #[async_trait]
 impl Resume for Resuming {
     async fn broke_off(&self, failure: &Failure) {
-        if self.state().order.is_empty() {
+        if self.lock().is_none() {
             self.committed.notified().await;
         }
-        let mut state = self.state();
-        let Some(serving) = state.serving.take() else { return };
-        let break_off = BreakOff::of(failure, &serving);
-        health::record_broken(&serving, self.model(), &break_off);
-        match state.entries.iter_mut().rfind(|entry| entry.class.is_none()) {
-            Some(resumed) => resumed.broke_off(),
-            None => state.first_broke_off = true,
-        }
-        // It may go on itself.
-        let served = |step: &Step| Arc::ptr_eq(&step.target, &serving.step.target);
-        state.cursor = state.order.iter().position(served).unwrap_or_default();
-        let signs = verdict::Signs::of_break_off(&break_off);
-        let action = if state.has_another() { "resume" } else { "exhausted" };
-        measure::broke_off(&self.snapshot, &self.id, &serving, &break_off, action);
-        self.record(&serving, state.attempts_made, &break_off.outcome(), &signs, action);
+        self.with(|chain, recorder| chain.break_off(failure, recorder));
     }
 
-    async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
-        let next = self.begin_next(so_far).await;
+    async fn next(&self, transcript: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
+        let next = self.begin_next(transcript).await;
         if next.is_none() {
-            self.route_meter().resume_failed();
-            self.state().is_broken = true;
+            self.with(|_, recorder| {
+                recorder.asked.route_meter().resume_failed();
+                recorder.progress.is_broken = true;
+            });
         }
         next
     }
 
     fn resumed(&self, status: u16) {
-        let mut state = self.state();
-        let Some(mut running) = state.running.take() else {
-            return;
-        };
-        let timings = running.assignment.as_ref().map(|assignment| &assignment.timings);
-        running.served = Some(Served {
-            connect: running.served.and_then(|served| served.connect),
-            ..measure::answer(timings)
+        self.with(|chain, recorder| {
+            if let Some(attempt) = &mut chain.attempt {
+                attempt.answered(status, recorder);
+                recorder.asked.route_meter().resumed();
+                recorder.progress.resumed += 1;
+            }
         });
-        self.route_meter().resumed();
-        for change in running.admission.answered() {
-            health::record_change(&running.step, self.model(), Some(change));
-        }
-        state.resumed += 1;
-        state.entries.push(Entry {
-            target: running.step.name(self.model()),
-            status: Some(status),
-            class: None,
-            clock: None,
-            ms: verdict::elapsed_ms(running.began),
-        });
-        state.serving = Some(running);
     }
 
     fn failed(&self, failure: &Failure) {
-        let reason = failure.to_string();
-        let signs = verdict::Signs {
-            clock: failure.clock(),
-            reason: Some(&reason),
-            ..verdict::Signs::default()
-        };
-
-        self.settle(&Outcome::from(failure), &signs);
+        self.with(|chain, recorder| fail(chain, failure, recorder));
     }
 
     fn refused(&self, header: &ResponseHeader, evidence: &Evidence) {
-        let step = self.state().running.as_ref().map(|running| running.step.clone());
-        if let Some(step) = step {
-            let (outcome, mut signs) = verdict::read(header, evidence, &step, &self.header, &self.body);
-            signs.message = measure::message(&self.snapshot, &step, &self.body, &evidence.payload);
-            self.settle(&outcome, &signs);
-        }
+        self.with(|chain, recorder| {
+            let Some(attempt) = &chain.attempt else { return };
+            let step = attempt.step.clone();
+            let question = Question {
+                header: &self.header,
+                body: &chain.body,
+                step: &step,
+            };
+            let (outcome, details) = diagnose(header, evidence, &question, &recorder.asked.snapshot);
+            chain.settle_resuming(&outcome, &details, recorder);
+        });
     }
 }

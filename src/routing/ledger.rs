@@ -29,11 +29,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Its answer has broken off.
-    pub fn broke_off(&mut self) {
-        self.class.get_or_insert(Class::Broken);
-    }
-
     /// No attempt was made, because the upstream has its `max_inflight` requests.
     pub fn saturated(target: Arc<str>) -> Self {
         Self {
@@ -52,11 +47,11 @@ impl Ledger {
         self.entries.push(entry);
     }
 
-    /// The answer of the last attempt, which served, has broken off.
+    /// The answer of the attempt that serves has broken off.
     pub fn broke_off(&mut self) {
         self.rendered.take();
-        if let Some(served) = self.entries.last_mut() {
-            served.broke_off();
+        if let Some(served) = self.entries.iter_mut().rfind(|entry| entry.class.is_none()) {
+            served.class = Some(Class::Broken);
         }
     }
 

@@ -28,16 +28,19 @@ pub struct Step {
     pub target: Arc<Target>,
     /// The name to put into the body; `None` where the requested one stays.
     pub model: Option<Arc<str>>,
+    /// In which the target is asked.
+    pub protocol: Protocol,
     health: Arc<SharedHealth>,
 }
 
 impl Step {
-    fn new(target: &Arc<Target>, requested: &str, now: Instant) -> Self {
+    fn new(target: &Arc<Target>, requested: &str, protocol: Protocol, now: Instant) -> Self {
         let model = target.model_for(requested);
         Self {
             health: target.health_of(model.as_deref().unwrap_or(requested), now),
             target: Arc::clone(target),
             model,
+            protocol,
         }
     }
 
@@ -108,7 +111,7 @@ pub fn plan(
     let mut usable = Vec::new();
     for group in &route.groups {
         for (target, weight) in group.members().filter(|(target, _)| target.upstream.speaks(protocol)) {
-            let step = Step::new(target, requested, now);
+            let step = Step::new(target, requested, protocol, now);
             match step.standing(now) {
                 standing if standing.is_skipped() => resting.push((standing, step)),
                 _ => usable.push((step, weight)),
@@ -136,7 +139,7 @@ pub fn plan(
 /// while the first one was out. For any other failure the request stays where it is.
 pub fn pinned_plan(route: &Route, requested: &str, protocol: Protocol, may_move: bool, now: Instant) -> Plan {
     let speaking = route.targets().filter(|target| target.upstream.speaks(protocol));
-    let mut steps = speaking.map(|target| Step::new(target, requested, now));
+    let mut steps = speaking.map(|target| Step::new(target, requested, protocol, now));
     Plan {
         steps: steps.next().into_iter().collect(),
         makers: if may_move { steps.collect() } else { Vec::new() },

@@ -64,7 +64,7 @@ impl Answer {
         // What is compressed can't be watched. (It was not asked for, but an upstream may send it all the same.)
         let is_readable = !header.headers.contains_key(CONTENT_ENCODING);
         self.has_length = header.headers.contains_key(CONTENT_LENGTH);
-        let mut judge = Judge::new(header.status.as_u16(), &header.headers, assignment.kind);
+        let mut judge = Judge::new(header.status.as_u16(), &header.headers, assignment.heard.kind);
         let begun = Instant::now();
         let mut turns = Turns::default();
         let mut share = assignment.memory.share();
@@ -105,7 +105,7 @@ impl Answer {
         };
         assignment.timings.judged(begun, Instant::now());
         if judge.is_event_stream() && is_readable {
-            let mut end = StreamEnd::new(assignment.kind);
+            let mut end = StreamEnd::new(assignment.heard.kind);
             self.held.iter().for_each(|chunk| end.feed(chunk));
             self.stream_end = Some(end);
         }

@@ -22,17 +22,30 @@ pub struct Assignment {
     /// The whole request body.
     pub body: Segments,
     pub clocks: Clocks,
-    /// Which events of a stream are meaningful, and how it ends.
-    pub kind: StreamKind,
-    pub protocol: Protocol,
-    /// The gateway's, for the error event of a stream that breaks off after commit.
-    pub request_id: HeaderValue,
+    pub heard: Heard,
+    pub spoken: Spoken,
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
     pub timings: Timings,
     /// The data of the event by which the upstream has reported an error in a stream that had begun, and that goes on to
     /// the client. Set before the client gets the event.
     pub reported: OnceLock<Bytes>,
+}
+
+/// What the upstream speaks.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard {
+    /// Which events of its stream are meaningful, and how it ends.
+    pub kind: StreamKind,
+}
+
+/// What the client is spoken to in.
+#[derive(Debug, Clone)]
+pub struct Spoken {
+    /// For the error event of a stream that breaks off after commit.
+    pub protocol: Protocol,
+    /// The gateway's, which that event names.
+    pub request_id: HeaderValue,
 }
 
 /// That a stream may be resumed.

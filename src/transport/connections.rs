@@ -88,6 +88,21 @@ impl Connections {
         }
     }
 
+    /// An idle connection that is there at once, without a stream of HTTP/2 to be opened on it first.
+    pub(super) fn take_idle(&self, endpoint: &Endpoint) -> Option<Connection> {
+        let peers = endpoint.known_peers()?;
+        peers.in_order().find_map(|peer| {
+            if peer.options.alpn.get_max_http_version() == 2 {
+                return None;
+            }
+            Some(Connection {
+                kind: ConnectionKind::h1(self.idle.take(peer.reuse_hash())?),
+                peer: Arc::clone(peer),
+                reused: true,
+            })
+        })
+    }
+
     /// An idle connection to one of the addresses that are known. No lookup is waited for.
     async fn pooled(&self, endpoint: &Endpoint) -> Option<Connection> {
         let peers = endpoint.known_peers()?;

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::Result;
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::custom::{Connection, Connector};
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::tls::CustomALPN;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::connections::{Connections, Wanted};
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::session::JudgedSession;
+
+/// The name of the peer that can't be reached. No TLS is spoken to it.
+const UNREACHABLE: &str = "unreachable";
 
 /// Opens connections for attempts, and hands out the sessions that use them. Cheap to clone; clones share the pool.
 #[derive(Clone)]
@@ -35,9 +38,22 @@ impl JudgingConnector {
         }
     }
 
-    /// The peer that makes Pingora come here; the [`Assignment`](super::Assignment) has the real connection.
-    pub fn peer(&self) -> Box<HttpPeer> {
-        Box::new(HttpPeer::clone(&self.peer))
+    /// The peer that makes Pingora come here; the [`Assignment`](super::Assignment) has the real connection. Without one the
+    /// peer is one that can't be reached, so that Pingora asks what to do about that.
+    pub fn peer(&self, is_open: bool) -> Box<HttpPeer> {
+        let mut peer = Box::new(HttpPeer::clone(&self.peer));
+        if !is_open {
+            UNREACHABLE.clone_into(&mut peer.sni);
+        }
+        peer
+    }
+
+    /// An idle connection to `endpoint`, if one will do and is there at once.
+    pub fn take_idle(&self, endpoint: &Endpoint, wanted: Wanted) -> Option<super::Connection> {
+        match wanted {
+            Wanted::Any => self.connections.take_idle(endpoint),
+            Wanted::New | Wanted::NewHttp1 => None,
+        }
     }
 
     /// A connection to `endpoint` of the kind that is `wanted`, within `clock` and before `deadline`.
@@ -58,8 +74,11 @@ impl Connector for JudgingConnector {
 
     async fn get_http_session<P: Peer + Send + Sync + 'static>(
         &self,
-        _peer: &P,
+        peer: &P,
     ) -> Result<(Connection<Self::Session>, bool)> {
+        if peer.sni() == UNREACHABLE {
+            return Error::e_explain(ErrorType::ConnectError, "");
+        }
         Ok((
             Connection::Session(JudgedSession::new(Arc::clone(&self.connections))),
             false,

@@ -45,7 +45,7 @@ pub struct RelayClocks {
 }
 
 /// What an upstream says to a request that is relayed.
-pub enum Heard {
+pub enum RelayEvent {
     /// The header of an interim response (RFC 9110 §15.2): another one follows.
     Interim(Box<ResponseHeader>),
     /// The final header, or that of a switch of protocols.
@@ -115,7 +115,7 @@ impl Relayed {
     ///
     /// # Errors
     /// Where a clock runs out, the upstream breaks off, or what it says is no answer to this request.
-    pub async fn next(&mut self) -> Result<Heard, Failure> {
+    pub async fn next(&mut self) -> Result<RelayEvent, Failure> {
         let mut turns = Turns::default();
         loop {
             turns
@@ -140,9 +140,9 @@ impl Relayed {
     }
 
     /// Until when the upstream must have done its part, and what it means if it has not. `None`: it is the client's turn.
-    fn due(&self) -> Option<(Instant, Result<Heard, Failure>)> {
+    fn due(&self) -> Option<(Instant, Result<RelayEvent, Failure>)> {
         if let Phase::Closing { since } = self.phase {
-            return Some((since + CLOSING, Ok(Heard::End)));
+            return Some((since + CLOSING, Ok(RelayEvent::End)));
         }
         let RelayClocks { headers, idle } = self.clocks;
         match (self.wire.awaits(), self.phase) {
@@ -154,7 +154,7 @@ impl Relayed {
             }
             (Awaits::Answer { since }, Phase::Header) => Some((since + headers, Err(Failure::HeadersClock))),
             (Awaits::Answer { since }, Phase::Switched) => {
-                Some((self.heard_at.max(since) + SWITCHED_IDLE, Ok(Heard::End)))
+                Some((self.heard_at.max(since) + SWITCHED_IDLE, Ok(RelayEvent::End)))
             }
             (Awaits::Answer { since }, _) => {
                 let reason = "nothing came within the idle clock";
@@ -163,29 +163,29 @@ impl Relayed {
         }
     }
 
-    async fn read(&mut self) -> Result<Heard, Failure> {
+    async fn read(&mut self) -> Result<RelayEvent, Failure> {
         match self.phase {
             Phase::Header => self.read_header().await,
             Phase::Body => match self.wire.read_body().await {
                 Ok(Some(bytes)) => Ok(self.heard(bytes)),
-                Ok(None) => Ok(Heard::End),
+                Ok(None) => Ok(RelayEvent::End),
                 Err(error) => Err(Failure::Broken(error.etype().as_str().to_owned())),
             },
             // How a connection ends that speaks another protocol means nothing here: there is no framing that could be
             // left incomplete.
             Phase::Switched | Phase::Closing { .. } => match self.wire.read_body().await {
                 Ok(Some(bytes)) => Ok(self.heard(bytes)),
-                Ok(None) | Err(_) => Ok(Heard::End),
+                Ok(None) | Err(_) => Ok(RelayEvent::End),
             },
         }
     }
 
-    fn heard(&mut self, bytes: Bytes) -> Heard {
+    fn heard(&mut self, bytes: Bytes) -> RelayEvent {
         self.heard_at = Instant::now();
-        Heard::Body(bytes)
+        RelayEvent::Body(bytes)
     }
 
-    async fn read_header(&mut self) -> Result<Heard, Failure> {
+    async fn read_header(&mut self) -> Result<RelayEvent, Failure> {
         let status = self.wire.next_header().await?;
         let Some(header) = self.wire.header().cloned().map(Box::new) else {
             return Err(Failure::Reset { reused: false });
@@ -200,12 +200,12 @@ impl Relayed {
             if self.interim_responses > INTERIM_RESPONSES_MAX {
                 return Err(too_many_interim_responses());
             }
-            return Ok(Heard::Interim(header));
+            return Ok(RelayEvent::Interim(header));
         } else {
             self.phase = Phase::Body;
         }
         self.heard_at = Instant::now();
-        Ok(Heard::Header(header))
+        Ok(RelayEvent::Header(header))
     }
 
     /// Whether the upstream switches to the one protocol that it was asked for.

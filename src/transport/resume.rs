@@ -23,8 +23,8 @@ pub trait Resume: Send + Sync {
     /// The attempt that serves now has broken off.
     async fn broke_off(&self, failure: &Failure);
 
-    /// The next attempt to go on after `so_far`, connected. `None`: nobody is left who could.
-    async fn next(&self, so_far: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)>;
+    /// The next attempt to go on after `transcript`, connected. `None`: nobody is left who could.
+    async fn next(&self, transcript: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)>;
 
     /// It goes on with the stream.
     fn resumed(&self, status: u16);
@@ -49,7 +49,7 @@ impl Continuity {
     pub(super) fn of(answer: &Answer, assignment: &Assignment) -> Option<Self> {
         let resumable = assignment.resumable.as_ref()?;
         let is_stream = answer.evidence.is_none() && answer.stream_end.is_some() && !answer.has_length;
-        let transcript = Transcript::new(assignment.kind, resumable.max_held_bytes).filter(|_| is_stream)?;
+        let transcript = Transcript::new(assignment.heard.kind, resumable.max_held_bytes).filter(|_| is_stream)?;
         Some(Self {
             transcript,
             share: assignment.memory.share(),

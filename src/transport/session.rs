@@ -177,11 +177,11 @@ impl JudgedSession {
             && !self.has_length
         {
             let error = GatewayError::new(502, "upstream_broken", format!("the stream broke off: {failure}"));
-            let request_id = assignment.request_id.to_str().unwrap_or_default();
+            let request_id = assignment.spoken.request_id.to_str().unwrap_or_default();
             let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
             let cut = if has_whole_events { Cut::Boundary } else { end.cut() };
             self.held
-                .push_back(stream_error_event(assignment.protocol, cut, &error, request_id));
+                .push_back(stream_error_event(assignment.spoken.protocol, cut, &error, request_id));
         }
         self.broken = Some(failure);
     }

@@ -178,7 +178,11 @@ async fn two_hundred_clients_while_upstreams_fail_at_random() {
         counted.check(&soak.watched, &tally, attempts).await;
         everything_works(soak.gateway()).await;
         let now_bytes = soak.gateway().memory_bytes("VmRSS");
-        println!("round {round}: {} requests, then {} KiB resident", tally.sent, now_bytes / 1024);
+        println!(
+            "round {round}: {} requests, then {} KiB resident",
+            tally.sent,
+            now_bytes / 1024
+        );
         assert!(now_bytes < MEMORY_MAX_BYTES, "{now_bytes}");
         let first_bytes = *memory_bytes.get_or_insert(now_bytes);
         assert!(

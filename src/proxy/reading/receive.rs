@@ -30,10 +30,11 @@ pub(super) async fn receive(session: &mut Session, ctx: &RequestContext, room: &
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let mut body = Collector::new(ctx.snapshot.max_body_bytes, declared, room.share()).map_err(Refusal::TooLarge)?;
+    let mut body =
+        Collector::new(ctx.asked.snapshot.max_body_bytes, declared, room.share()).map_err(Refusal::TooLarge)?;
     body.check_length().map_err(Refusal::NeverFits)?;
     invite(session).await?;
-    let until = ctx.received + ctx.snapshot.client_timeout;
+    let until = ctx.asked.received + ctx.asked.snapshot.client_timeout;
     let mut pace = Pace::default();
     while let Some(chunk) = next_chunk(session, ctx, &mut body, &mut pace, until).await? {
         if !body.try_make_room(chunk.len()) {
@@ -52,7 +53,7 @@ pub(in crate::proxy) async fn invite(session: &mut Session) -> Result<(), Stop> 
         return Ok(());
     }
     let asked = session.write_continue_response().await;
-    asked.map_err(|error| Stop::ClientGone(error.into_down()))
+    asked.map_err(|error| Stop::Failed(error.into_down()))
 }
 
 /// The next chunk. Room that the body has ahead, but is slow to use, goes back when others wait for it.
@@ -80,7 +81,7 @@ async fn next_chunk(
             Ok(Err(error)) => return Err(broken(error)),
             Err(_) if Instant::now() >= until => {
                 return Err(Refusal::TooSlow {
-                    limit: ctx.snapshot.client_timeout,
+                    limit: ctx.asked.snapshot.client_timeout,
                 }
                 .into());
             }
@@ -118,11 +119,11 @@ pub(in crate::proxy) fn broken(error: Box<Error>) -> Stop {
     }
     match error.etype() {
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError | ErrorType::H2Error => {
-            Stop::ClientGone(error.into_down())
+            Stop::Failed(error.into_down())
         }
         ErrorType::ReadTimedout => Refusal::TooSlow { limit: Duration::ZERO }.into(),
         // A body that ends early: the client has closed.
-        ErrorType::Custom("PrematureBodyEnd") => Stop::ClientGone(error.into_down()),
+        ErrorType::Custom("PrematureBodyEnd") => Stop::Failed(error.into_down()),
         _ => Refusal::from(MalformedChunk).into(),
     }
 }

@@ -68,7 +68,7 @@ impl Room {
         let waited = tokio::select! {
             biased;
             granted = timeout(self.patience, granted) => granted,
-            gone = client_gone(session) => return Err(Stop::ClientGone(gone)),
+            gone = client_gone(session) => return Err(Stop::Failed(gone)),
         };
         self.patience = self.patience.saturating_sub(began.elapsed());
         match waited {

@@ -25,6 +25,7 @@ use crate::transport::connections::{Connection, ConnectionKind};
 use crate::transport::h2_exchange::H2Stream;
 use crate::transport::sending::SendingStream;
 use crate::transport::{Clocks, Timings};
+use crate::transport::{Heard, Spoken};
 
 /// Far longer than the test may take: no clock is what ends a wait here.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -45,9 +46,13 @@ async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession 
             idle: NEVER,
             deadline: Instant::now() + NEVER,
         },
-        kind: StreamKind::Other,
-        protocol: Protocol::OpenAi,
-        request_id: HeaderValue::from_static("id"),
+        heard: Heard {
+            kind: StreamKind::Other,
+        },
+        spoken: Spoken {
+            protocol: Protocol::OpenAi,
+            request_id: HeaderValue::from_static("id"),
+        },
         resumable: None,
         timings: Timings::default(),
         reported: OnceLock::new(),

@@ -1,0 +1,107 @@
+//! What a request asks for: settled at intake, and the same from then on.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::HeaderValue;
+use tokio::time::Instant;
+use uuid::fmt::Hyphenated;
+
+use super::browser::Cors;
+use super::snapshot::Snapshot;
+use crate::protocol::request_header::HeaderFault;
+use crate::protocol::{Protocol, StreamKind};
+use crate::routing::{Route, Step};
+use crate::telemetry::metrics::RouteMeter;
+
+#[derive(Clone)]
+pub struct Asked {
+    /// Held from intake to end: a reload never touches a running request.
+    pub snapshot: Arc<Snapshot>,
+    pub id: RequestId,
+    pub received: Instant,
+    /// When its body was there; `received` where none was read.
+    pub read_at: Instant,
+    /// The protocol that the client speaks, in which it is answered too.
+    pub protocol: Protocol,
+    /// The kind of stream that the client expects, should it get one.
+    pub kind: StreamKind,
+    pub model: Option<Arc<str>>,
+    pub route: Option<Arc<Route>>,
+    pub stream: bool,
+    pub bytes_in: usize,
+    pub header_fault: Option<HeaderFault>,
+    /// What browsers are told about the answer; `None`: its listener has no `cors`.
+    pub cors: Option<Cors>,
+}
+
+impl Asked {
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        let now = Instant::now();
+        Self {
+            snapshot,
+            id: RequestId::new(),
+            received: now,
+            read_at: now,
+            protocol: Protocol::OpenAi,
+            kind: StreamKind::Other,
+            model: None,
+            route: None,
+            stream: false,
+            bytes_in: 0,
+            header_fault: None,
+            cors: None,
+        }
+    }
+
+    pub(super) fn arrived(&mut self, arrival: &Arrival) {
+        self.received = arrival.began;
+        self.read_at = arrival.began;
+        self.header_fault = arrival.fault;
+    }
+
+    /// `upstream/model`, or `upstream` where the request carries no model.
+    pub(super) fn target_name(&self, step: &Step) -> Arc<str> {
+        step.name(self.model.as_deref())
+    }
+
+    /// The meter of the route that was asked for.
+    pub(super) fn route_meter(&self) -> &RouteMeter {
+        let meters = &self.snapshot.meters;
+        meters.of_route(self.route.as_deref(), self.model.is_some())
+    }
+}
+
+/// What was seen of a request before Pingora read it.
+pub struct Arrival {
+    /// When its first byte came.
+    pub began: Instant,
+    /// Its header is refused, and what Pingora has read is not it.
+    pub fault: Option<HeaderFault>,
+}
+
+/// A UUIDv7: sorts by time, also sent to the upstream and in every log line.
+#[derive(Clone, Copy)]
+pub struct RequestId([u8; Hyphenated::LENGTH]);
+
+impl RequestId {
+    fn new() -> Self {
+        let mut text = [0; Hyphenated::LENGTH];
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        // A name, no secret: a fast generator does, and spares a system call.
+        let random = fastrand::u128(..).to_le_bytes();
+        let random = random.first_chunk().expect("16 bytes have 10");
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid();
+        id.hyphenated().encode_lower(&mut text);
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hyphenated hexadecimal is ASCII")
+    }
+
+    pub fn header(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).expect("hyphenated hexadecimal is a header value")
+    }
+}

@@ -1,0 +1,131 @@
+//! The next attempt: its turn comes, a connection is there, its request is written.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use tokio::time::{Instant, sleep};
+
+use super::asked::Asked;
+use super::chain::Chain;
+use super::context::RequestContext;
+use super::headers::{self, Sending};
+use super::pingora_error::NOBODY_LEFT;
+use super::resuming::Resuming;
+use crate::protocol::StreamKind;
+use crate::transport::{Assignment, Heard, JudgingConnector, Resumable, Spoken, Timings};
+
+/// Waits out the backoff, picks the target, and connects. Whether that worked is told by the peer: Pingora asks
+/// [`verdict::on_no_connection`](super::verdict::on_no_connection) what to do about one that can't be reached.
+pub(super) async fn connect(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+) -> Result<Box<HttpPeer>> {
+    let Some((trying, mut recorder)) = ctx.trying() else {
+        return Error::e_explain(ErrorType::InternalError, "an attempt for a request that was answered");
+    };
+    let chain = &mut trying.chain;
+    if !chain.wait.is_zero() {
+        let before = Instant::now();
+        with_client(session, sleep(chain.wait)).await?;
+        recorder.progress.waited += before.elapsed();
+    }
+    let began = Instant::now();
+    let Some(attempt) = chain.begin(began, &mut recorder) else {
+        return Error::e_explain(NOBODY_LEFT, "every upstream that is left is full or cooling down");
+    };
+    let target = Arc::clone(&attempt.step.target);
+    let endpoint = &recorder.asked.snapshot.endpoints[target.upstream.index];
+    let opened = match connector.take_idle(endpoint, chain.wanted_connection()) {
+        Some(connection) => Ok(connection),
+        None => {
+            let opening = connector.open(
+                endpoint,
+                chain.wanted_connection(),
+                target.timeouts.connect,
+                chain.deadline,
+            );
+            with_client(session, opening).await?
+        }
+    };
+    let is_open = opened.is_ok();
+    if let Some(attempt) = &mut chain.attempt {
+        attempt.opened(opened, began.elapsed(), &mut recorder);
+    }
+    Ok(connector.peer(is_open))
+}
+
+/// Pingora watches the client while it waits for an upstream; here it is for us to do.
+pub(super) async fn with_client<T>(session: &mut Session, work: impl Future<Output = T>) -> Result<T> {
+    tokio::pin!(work);
+    tokio::select! {
+        // What is there already costs no look at the client.
+        biased;
+        done = &mut work => Ok(done),
+        gone = session.read_body_or_idle(true) => match gone {
+            Err(error) => Err(error.into_down()),
+            Ok(_) => Ok(work.await),
+        },
+    }
+}
+
+/// Makes `header` what the attempt's target is sent.
+pub(super) fn address(
+    header: &mut RequestHeader,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+) -> Result<()> {
+    let Some((trying, recorder)) = ctx.trying() else {
+        return Ok(());
+    };
+    let asked = recorder.asked;
+    trying.resuming = resuming(asked, &trying.chain, header, connector);
+    let resumable = trying.resuming.as_ref().map(|by| Resumable {
+        by: Arc::clone(by) as _,
+        max_held_bytes: asked.snapshot.max_held_bytes,
+    });
+    let chain = &mut trying.chain;
+    let Some((step, Ok(connection))) = chain.take_opened() else {
+        return Error::e_explain(ErrorType::InternalError, "a request without its connection");
+    };
+    let body = chain.body.outgoing(step.model.as_deref());
+    let sending = Sending::Whole {
+        body: &body,
+        stream: asked.stream,
+    };
+    headers::to_upstream(header, &step, &asked.id, &sending)?;
+    let assignment = Arc::new(Assignment {
+        connection: Mutex::new(Some(connection)),
+        memory: asked.snapshot.memory.clone(),
+        body: body.segments,
+        clocks: chain.clocks(&step),
+        heard: Heard { kind: asked.kind },
+        spoken: Spoken {
+            protocol: asked.protocol,
+            request_id: asked.id.header(),
+        },
+        resumable,
+        timings: Timings::default(),
+        reported: OnceLock::new(),
+    });
+    header.extensions_mut().insert(Arc::clone(&assignment));
+    if let Some(attempt) = &mut chain.attempt {
+        attempt.assign(assignment);
+    }
+    Ok(())
+}
+
+/// What makes the answer to `header` one that can be resumed, if anybody of the chain could.
+fn resuming(
+    asked: &Asked,
+    chain: &Chain,
+    header: &RequestHeader,
+    connector: &JudgingConnector,
+) -> Option<Arc<Resuming>> {
+    let is_chat = matches!(asked.kind, StreamKind::Chat | StreamKind::Messages);
+    let is_resumable = is_chat && asked.stream && chain.may_resume();
+    is_resumable.then(|| Arc::new(Resuming::new(connector.clone(), header.clone())))
+}

@@ -1,0 +1,92 @@
+//! What a failed answer means, by what the provider says.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderValue};
+use pingora_http::{RequestHeader, ResponseHeader};
+
+use super::recorder::{Details, unix_ms};
+use super::snapshot::Snapshot;
+use crate::body::{BEGINNING_BYTES, Replay};
+use crate::classify::{self, Signals};
+use crate::routing::{Cause, Outcome, Step};
+use crate::telemetry::quotation;
+use crate::transport::Evidence;
+
+/// Bodies up to this are searched for each failure.
+const SEARCHED_ALWAYS_MAX_BYTES: usize = 16 * 1024;
+const LARGE_SEARCH_EVERY_MS: u64 = 1000;
+
+/// A body of which only the beginning is there is one that is too large to be searched.
+const _: () = assert!(BEGINNING_BYTES > classify::Request::BODY_MAX_BYTES);
+
+/// What was asked, for a failed answer that may quote it.
+pub(super) struct Question<'a> {
+    pub header: &'a RequestHeader,
+    pub body: &'a Replay,
+    /// The target that was asked.
+    pub step: &'a Step,
+}
+
+/// What the failed answer to `question` means.
+pub(super) fn diagnose<'a>(
+    header: &'a ResponseHeader,
+    evidence: &Evidence,
+    question: &Question<'_>,
+    snapshot: &Snapshot,
+) -> (Outcome, Details<'a>) {
+    let status = header.status.as_u16();
+    let mut texts: Vec<&[u8]> = vec![question.header.raw_path()];
+    texts.extend(question.header.headers.values().map(HeaderValue::as_bytes));
+    texts.extend(question.step.model.as_deref().map(str::as_bytes));
+    let answer = Signals {
+        status,
+        headers: &header.headers,
+        body: &evidence.payload,
+        provider: question.step.target.upstream.provider.as_deref(),
+        request: Some(&classify::Request {
+            body: question.body.beginning(),
+            texts: &texts,
+        }),
+    };
+    let verdict = classify::classify(&answer);
+    let outcome = Outcome {
+        class: verdict.class,
+        status: Some(status),
+        basis: verdict.basis,
+        retry_after: classify::hint::retry_after(&answer, verdict.basis, SystemTime::now()),
+        cause: match verdict.is_requests_own {
+            true => Cause::Request,
+            false => Cause::Target,
+        },
+    };
+    let details = Details {
+        rule: Some(verdict.rule),
+        upstream_request_id: upstream_request_id(&header.headers),
+        message: message(&evidence.payload, question, snapshot),
+        ..Details::default()
+    };
+    (outcome, details)
+}
+
+/// What is kept of a provider's words about a request that it has refused. To search a large body takes milliseconds, and
+/// the next attempt waits: that is done once in a while.
+fn message(payload: &[u8], question: &Question<'_>, snapshot: &Snapshot) -> Option<String> {
+    // Without the request's own words those that were quoted can't be told from the provider's.
+    let plain = question.body.plain()?;
+    let is_large = plain.len() > SEARCHED_ALWAYS_MAX_BYTES;
+    let history = &snapshot.meters.of_target(&question.step.target).history;
+    if is_large && history.has_message_since(unix_ms().saturating_sub(LARGE_SEARCH_EVERY_MS)) {
+        return None;
+    }
+    let said = classify::message::message(payload)?;
+    let secrets = snapshot.table.upstreams.iter().flat_map(|upstream| upstream.secrets());
+    quotation::clean(&said, secrets, plain)
+}
+
+/// The provider's own id of a request.
+fn upstream_request_id(headers: &HeaderMap) -> Option<&str> {
+    ["x-request-id", "request-id", "x-generation-id"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok())
+}
