@@ -85,7 +85,12 @@ pub(super) fn pem(reader: &mut Reader<'_>, node: &Node, what: &str, expected: Pe
     let path = reader.resolve(&text.value);
     match reader.file(&path, FILE_BYTES_MAX) {
         Ok(bytes) => match check(&bytes, expected) {
-            Ok(()) => return Some(bytes.into()),
+            Ok(()) => {
+                if expected == Pem::PrivateKey {
+                    warn_if_open(reader, &text, &path);
+                }
+                return Some(bytes.into());
+            }
             Err(complaint) => reader.complain(&text, complaint),
         },
         Err(_) if !reader.keys_required() => {}

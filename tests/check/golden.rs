@@ -30,6 +30,8 @@ fn run(case: &Path) -> String {
         .file("newlines", "one\ntwo\n")
         .file_with_mode("group-key", "sk-1\n", 0o640)
         .file_with_mode("open-key", "sk-1\n", 0o644)
+        .file_with_mode("open-key.pem", pem("PRIVATE KEY"), 0o644)
+        .file_with_mode("group-key.pem", pem("PRIVATE KEY"), 0o640)
         .file("credentials/blank", "\n")
         .env("SET", "value-of-set")
         .env("EMPTY", "")

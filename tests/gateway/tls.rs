@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::h2_client::tls;
 use crate::support::http1::Http1;
-use crate::support::pki::{Pki, SERVER_NAME};
+use crate::support::pki::{Pki, SERVER_NAME, set_mode};
 use crate::support::*;
 
 fn well() -> Answer {
@@ -117,4 +117,37 @@ async fn a_plain_upstream_asked_for_tls_fails_as_connect_and_the_next_is_asked()
         (response.status(), response.ledger()[0].class.as_deref()),
         (200, Some("connect"))
     );
+}
+
+#[tokio::test]
+async fn a_private_key_that_others_can_read_is_warned_of() {
+    const WARNING: &str = "every user of this machine can read the key";
+    let pki = Pki::new();
+    let upstream = Upstream::always_over_tls(well(), pki.acceptor(&["http/1.1"])).await;
+    let (cert, client_key) = pki.client_files();
+    let options = format!(
+        "{}, cert: \"{}\", key: \"{}\"",
+        ca(&pki.ca_file()),
+        cert.display(),
+        client_key.display()
+    );
+    let yaml = upstream_yaml(&upstream.url(), &options);
+    let (cert, server_key) = pki.server_files();
+    let listener = format!(
+        "tls: {{ cert: \"{}\", key: \"{}\" }}",
+        cert.display(),
+        server_key.display()
+    );
+    for open in [&server_key, &client_key] {
+        let gateway = Setup::new(&yaml).listener(&listener).start().await;
+        gateway.hang_up();
+        gateway.attempt(0).await;
+        assert!(!gateway.log.text().contains(WARNING), "{}", gateway.log.text());
+        set_mode(open, 0o644);
+        gateway.hang_up();
+        gateway.log.says(WARNING).await;
+        let gateway = Setup::new(&yaml).listener(&listener).start().await;
+        gateway.log.says(WARNING).await;
+        set_mode(open, 0o640);
+    }
 }

@@ -1,5 +1,7 @@
 //! A certificate authority made for one test and thrown away with it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +64,7 @@ impl Pki {
         let paths = self.paths(name);
         std::fs::write(&paths.0, cert).expect("the directory takes a file");
         std::fs::write(&paths.1, key).expect("the directory takes a file");
+        set_mode(&paths.1, 0o600);
         paths
     }
 
@@ -132,4 +135,9 @@ impl Pki {
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Gives a file these permissions.
+pub(crate) fn set_mode(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, Permissions::from_mode(mode)).expect("the test's own file");
 }
