@@ -43,3 +43,4 @@ pub use origin::Origin;
 pub use resolver::Resolver;
 pub use resume::Resume;
 pub use timings::Timings;
+pub use trailers::Screening;

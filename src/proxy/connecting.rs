@@ -109,6 +109,7 @@ pub(super) fn address(
         },
         resumable,
         timings: Timings::default(),
+        screening: step.target.upstream.clone(),
         reported: OnceLock::new(),
     });
     header.extensions_mut().insert(Arc::clone(&assignment));

@@ -12,6 +12,7 @@ use super::asked::{Asked, RequestId};
 use super::browser;
 use crate::body::Outgoing;
 use crate::routing::{Ledger, Step};
+use crate::transport::Screening;
 use crate::transport::relay::RelayedBody;
 use crate::upstream::Upstream;
 use crate::upstream::inbound::Screened;
@@ -204,14 +205,23 @@ pub(super) fn screen(header: &mut ResponseHeader, upstream: &Upstream) -> Result
         let values: Vec<_> = header.headers.get_all(&name).iter().cloned().collect();
         header.remove_header(&name);
         for value in values {
-            match upstream.screen(&name, &value) {
-                Screened::Passes => header.append_header(name.clone(), value)?,
-                Screened::Changed(changed) => header.append_header(name.clone(), changed)?,
-                Screened::Dropped => continue,
-            };
+            if let Some(value) = upstream.screened(&name, &value) {
+                header.append_header(name.clone(), value)?;
+            }
         }
     }
     Ok(())
+}
+
+/// The same of its trailers.
+impl Screening for Upstream {
+    fn screened(&self, name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
+        match self.screen(name, value) {
+            Screened::Passes => Some(value.clone()),
+            Screened::Changed(changed) => Some(changed),
+            Screened::Dropped => None,
+        }
+    }
 }
 
 /// Keeps SDKs from sleeping through a long `retry-after`.

@@ -161,6 +161,7 @@ impl Resuming {
                             },
                             resumable: None,
                             timings: Timings::default(),
+                            screening: step.target.upstream.clone(),
                             reported: OnceLock::new(),
                         });
                         attempt.assign(Arc::clone(&assignment));

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::timings::Timings;
+use super::trailers::Screening;
 use super::{Connection, Resume};
 use crate::body::Segments;
 use crate::memory::Budget;
@@ -27,6 +28,8 @@ pub struct Assignment {
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
     pub timings: Timings,
+    /// Of what the upstream says in trailers.
+    pub screening: Arc<dyn Screening>,
     /// The data of the event by which the upstream has reported an error in a stream that had begun, and that goes on to
     /// the client. Set before the client gets the event.
     pub reported: OnceLock<Bytes>,

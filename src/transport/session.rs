@@ -248,7 +248,8 @@ impl JudgedSession {
     fn give_back(&mut self) {
         if let Some(mut wire) = self.wire.take_if(Wire::is_ended) {
             self.ended = true;
-            self.trailers = wire.take_trailers().as_ref().and_then(passable);
+            let trailers = wire.take_trailers().zip(self.assignment.as_ref());
+            self.trailers = trailers.and_then(|(trailers, by)| passable(&trailers, &*by.screening));
             self.connections.release(wire);
         }
     }

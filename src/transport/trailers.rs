@@ -6,7 +6,7 @@ use http::header::{
     PROXY_AUTHORIZATION, RANGE, RETRY_AFTER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, WARNING,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Names and values together. A trailer is a checksum, a status, a few counts; what is longer is none, and is dropped.
 const BYTES_MAX: usize = 16 * 1024;
@@ -50,8 +50,14 @@ static FORBIDDEN: [HeaderName; 31] = [
 /// What the gateway says of itself, and what it decides about browsers, is not for an upstream to say.
 const FORBIDDEN_PREFIXES: [&str; 2] = ["x-gateway-", "access-control-"];
 
+/// Who knows what an upstream may tell a client: what goes for its header goes for its trailers.
+pub trait Screening: Send + Sync {
+    /// The value as the client may have it, if at all.
+    fn screened(&self, name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue>;
+}
+
 /// What of an upstream's trailers the client gets; `None` where nothing is left.
-pub(super) fn passable(trailers: &HeaderMap) -> Option<HeaderMap> {
+pub(super) fn passable(trailers: &HeaderMap, screening: &dyn Screening) -> Option<HeaderMap> {
     let bytes: usize = trailers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
@@ -62,7 +68,7 @@ pub(super) fn passable(trailers: &HeaderMap) -> Option<HeaderMap> {
     let passed: HeaderMap = trailers
         .iter()
         .filter(|(name, _)| is_passable(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
+        .filter_map(|(name, value)| Some((name.clone(), screening.screened(name, value)?)))
         .collect();
     (!passed.is_empty()).then_some(passed)
 }
@@ -74,9 +80,20 @@ fn is_passable(name: &HeaderName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
+
+    /// Lets everything pass but this value.
+    struct AllBut(&'static str);
+
+    impl Screening for AllBut {
+        fn screened(&self, _name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
+            (value != self.0).then(|| value.clone())
+        }
+    }
+
+    fn passed(trailers: &HeaderMap) -> Option<HeaderMap> {
+        passable(trailers, &AllBut("screened"))
+    }
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let fields = fields
@@ -92,7 +109,13 @@ mod tests {
             ("server-timing", "db;dur=53"),
             ("x-checksum", "a"),
         ]);
-        assert_eq!(passable(&trailers), Some(trailers));
+        assert_eq!(passed(&trailers), Some(trailers));
+    }
+
+    #[test]
+    fn what_is_screened_does_not() {
+        let trailers = map(&[("grpc-status", "0"), ("grpc-message", "screened")]);
+        assert_eq!(passed(&trailers), Some(map(&[("grpc-status", "0")])));
     }
 
     #[test]
@@ -107,7 +130,7 @@ mod tests {
             ("x-gateway-upstream", "forged"),
             ("access-control-allow-origin", "*"),
         ]);
-        assert_eq!(passable(&trailers), None);
+        assert_eq!(passed(&trailers), None);
     }
 
     #[test]
@@ -115,6 +138,6 @@ mod tests {
         let mut trailers = map(&[("grpc-status", "0")]);
         let long = HeaderValue::from_str(&"x".repeat(BYTES_MAX)).unwrap();
         trailers.insert("grpc-message", long);
-        assert_eq!(passable(&trailers), None);
+        assert_eq!(passed(&trailers), None);
     }
 }

@@ -1,5 +1,8 @@
 //! What an upstream gives back of what only it and the gateway are to know.
 
+use crate::support::h2_client::{H2Client, body_and_end};
+use crate::support::h2_upstream::{H2Upstream, end_with_trailers};
+use crate::support::pki::Pki;
 use crate::support::*;
 
 const KEY: &str = "sk-0123456789abcdef0123";
@@ -95,4 +98,90 @@ async fn what_is_relayed_keeps_quiet_too() {
     let response = client.response().await;
     assert_eq!(response.status(), 307);
     keeps_quiet(&response, &url);
+}
+
+/// Trailers that give everything back.
+const LEAKING: [(&str, &str); 5] = [
+    ("grpc-status", "7"),
+    ("grpc-message", "no such key: sk-0123456789abcdef0123"),
+    ("x-debug", "sesame-0123456789"),
+    ("content-location", "/v1/models?code=sesame-0123456789&after=x"),
+    ("x-checksum", "abc"),
+];
+
+/// What a client gets of them.
+const QUIET: [(&str, &str); 3] = [
+    ("grpc-status", "7"),
+    ("content-location", "/v1/models?after=x"),
+    ("x-checksum", "abc"),
+];
+
+async fn trailers_of(response: &mut http::Response<h2::RecvStream>) -> Vec<(String, String)> {
+    let trailers = soon("the trailers", response.body_mut().trailers()).await;
+    let trailers = trailers.expect("the stream is not reset").expect("trailers");
+    let text = |value: &http::HeaderValue| value.to_str().expect("ASCII").to_owned();
+    let mut fields: Vec<_> = trailers
+        .iter()
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect();
+    fields.sort();
+    fields
+}
+
+fn quiet() -> Vec<(String, String)> {
+    let mut fields = QUIET.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    fields.sort();
+    fields
+}
+
+#[tokio::test]
+async fn trailers_keep_quiet_too() {
+    let pki = Pki::new();
+    let mut upstream = H2Upstream::listen(pki.acceptor(&["h2"])).await;
+    let yaml =
+        yaml(&[upstream.url()]).replace("key:", &format!("tls: {{ ca: \"{}\" }}, key:", pki.ca_file().display()));
+    let gateway = Setup::new(yaml).tls(&pki).start().await;
+    let mut client = H2Client::connect(&gateway, &pki).await;
+    // A good answer, and a failure that is delivered.
+    for status in [200, 400] {
+        let playing = async {
+            let mut stream = upstream.exchange().await.begin(status, "application/json");
+            stream
+                .send_data(completion("well").into(), false)
+                .expect("the stream is open");
+            end_with_trailers(&mut stream, &LEAKING);
+        };
+        let (mut response, ()) = tokio::join!(client.post(CHAT, chat("m")), playing);
+        assert_eq!(response.status(), status);
+        body_and_end(response.body_mut()).await;
+        assert_eq!(trailers_of(&mut response).await, quiet(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_whoever_goes_on_with_a_stream_keep_its_secrets() {
+    let pki = Pki::new();
+    let first = Upstream::answering([Answer::sse([role(), delta("hi")]).then(Ending::Cut)]).await;
+    let mut second = H2Upstream::listen(pki.acceptor(&["h2"])).await;
+    let yaml = format!(
+        "upstreams:\n  a: {{ url: \"{}/v1\", key: sk-of-the-first-one }}\n  \
+         b: {{ url: \"{}/v1\", prefill: true, key: {KEY}, query: {{ code: sesame-0123456789 }}, tls: {{ ca: \"{}\" }} }}\n\
+         routes: {{ m: [a, b] }}",
+        first.url(),
+        second.url(),
+        pki.ca_file().display()
+    );
+    let gateway = Setup::new(yaml).tls(&pki).start().await;
+    let mut client = H2Client::connect(&gateway, &pki).await;
+    let playing = async {
+        let mut stream = second.exchange().await.begin_sse();
+        let rest = [role(), delta(" there"), finish(), DONE.to_owned()].concat();
+        stream.send_data(rest.into(), false).expect("the stream is open");
+        end_with_trailers(&mut stream, &LEAKING);
+    };
+    let (mut response, ()) = tokio::join!(client.post(CHAT, chat_stream("m")), playing);
+    let (body, end) = body_and_end(response.body_mut()).await;
+    let text = String::from_utf8(body).expect("UTF-8");
+    assert!(text.contains(" there") && end.is_none(), "{text}");
+    assert_eq!(trailers_of(&mut response).await, quiet());
 }

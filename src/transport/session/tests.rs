@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::task::{Context, Poll};
 
 use h2::SendStream;
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::v2;
 use pingora_core::protocols::http::client::HttpSession;
@@ -24,11 +24,18 @@ use crate::protocol::{Protocol, StreamKind};
 use crate::transport::connections::{Connection, ConnectionKind};
 use crate::transport::h2_exchange::H2Stream;
 use crate::transport::sending::SendingStream;
-use crate::transport::{Clocks, Timings};
-use crate::transport::{Heard, Spoken};
+use crate::transport::{Clocks, Heard, Screening, Spoken, Timings};
 
 /// Far longer than the test may take: no clock is what ends a wait here.
 const NEVER: Duration = Duration::from_secs(3600);
+
+struct Unscreened;
+
+impl Screening for Unscreened {
+    fn screened(&self, _name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
+        Some(value.clone())
+    }
+}
 
 /// A session that asks on `kind` whatever it is asked.
 async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession {
@@ -55,6 +62,7 @@ async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession 
         },
         resumable: None,
         timings: Timings::default(),
+        screening: Arc::new(Unscreened),
         reported: OnceLock::new(),
     };
     let mut request = RequestHeader::build("POST", b"/v1/x", None).unwrap();
