@@ -138,6 +138,89 @@ async fn a_refused_upload_that_waits_in_buffers_holds_up_no_stranger() {
     assert_eq!(response.text(), completion("a stranger's"));
 }
 
+/// Serves the first words of a stream, cut off after them, to a request that may be resumed with `body`.
+async fn begin_and_break_off(upstream: &Manual, body: &str) {
+    let (mut play, _, got) = upstream.request().await;
+    assert!(got == body.as_bytes(), "the request, whole");
+    play.begin_sse().await;
+    for event in [role(), delta("hi")] {
+        play.chunk(event).await;
+    }
+}
+
+#[tokio::test]
+async fn what_resumes_a_stream_and_is_answered_early_is_never_read_as_the_next_request() {
+    let text = serde_json::json!(WITHIN.repeat(150_000));
+    let body = format!("{{\"model\":\"m\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":{text}}}]}}");
+    let rest = [role(), delta(" there"), finish(), DONE.to_owned()];
+    for is_refused in [false, true] {
+        let upstream = Manual::listen().await;
+        let (first, url) = (upstream.url(), format!("{}/again", upstream.url()));
+        let gateway = Gateway::start(chain_with(&[first, url], ", prefill: true")).await;
+        let playing = async {
+            begin_and_break_off(&upstream, &body).await;
+            let mut early = upstream.accept().await;
+            let head = early.head().await;
+            assert_eq!(head.start_line, format!("POST {CHAT} HTTP/1.1"));
+            if !is_refused {
+                early.answer(&Answer::sse(rest.clone())).await;
+                return early;
+            }
+            let refusal = error("no prefill here", "invalid_request_error", None);
+            early.answer(&Answer::json(400, refusal)).await;
+            // Who goes on after it finds no connection with half of that request on it.
+            let (mut second, head, got) = upstream.request().await;
+            assert!(head.start_line.contains("/again/") && got.len() > body.len());
+            second.answer(&Answer::sse(rest.clone()).then(Ending::Close)).await;
+            early
+        };
+        let (response, early) = tokio::join!(gateway.post(CHAT, &body), playing);
+        let text = response.text();
+        assert!(text.contains("hi") && text.contains(" there"), "{text}");
+        assert_eq!(response.end, End::Clean);
+        let serving = async {
+            for _ in 0..3 {
+                let (mut play, head, got) = upstream.request().await;
+                assert_eq!(head.start_line, format!("POST {CHAT} HTTP/1.1"));
+                assert_eq!(got, chat("m").into_bytes());
+                play.answer(&Answer::json(200, completion("a stranger's")).then(Ending::Close))
+                    .await;
+            }
+        };
+        let asking = async {
+            for _ in 0..3 {
+                let response = gateway.post(CHAT, chat("m")).await;
+                assert_eq!((response.status(), response.text()), (200, completion("a stranger's")));
+            }
+        };
+        let (unread, ..) = tokio::join!(rest_of(early), serving, asking);
+        assert!(unread < body.len(), "the rest of the body was never sent");
+    }
+}
+
+#[tokio::test]
+async fn what_resumed_a_stream_and_was_sent_whole_leaves_its_connection_for_the_next() {
+    let upstream = Manual::listen().await;
+    let gateway = Gateway::start(chain_with(&[upstream.url()], ", prefill: true")).await;
+    let body = chat_stream("m");
+    let playing = async {
+        begin_and_break_off(&upstream, &body).await;
+        let (mut resumed, ..) = upstream.request().await;
+        resumed
+            .answer(&Answer::sse([role(), delta(" there"), finish(), DONE.to_owned()]))
+            .await;
+        resumed
+    };
+    let (response, mut resumed) = tokio::join!(gateway.post(CHAT, &body), playing);
+    assert_eq!(response.end, End::Clean);
+    let serving = async {
+        resumed.request().await;
+        resumed.answer(&Answer::json(200, completion("well"))).await;
+    };
+    let (response, ()) = tokio::join!(gateway.post(CHAT, chat("m")), serving);
+    assert_eq!(response.text(), completion("well"));
+}
+
 #[tokio::test]
 async fn bytes_behind_an_answer_are_nobodys() {
     let stolen = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 6\r\n\r\nstolen";
