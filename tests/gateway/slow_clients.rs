@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep};
 
+use crate::support::gateway::Address;
 use crate::support::h2_client::{H2Client, body_and_end};
 use crate::support::manual::Play;
 use crate::support::pki::Pki;
@@ -88,4 +92,57 @@ async fn an_http_2_client_that_takes_nothing_is_left() {
     assert_eq!(gateway.access(&id).await["outcome"], "client_gone");
     // Its other streams are not affected.
     assert_eq!(client.post(CHAT, "{}").await.status(), 400);
+}
+
+/// How long a client may take nothing, below.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+const SIP: &str = "server: { send_timeout: 1s }\npolicy: { timeouts: { idle: 60s } }";
+/// Of what the kernel holds for a client that sips, so that the gateway's end hears of each few KiB that it takes.
+const SIP_BUFFER_BYTES: u32 = 8 * 1024;
+
+/// Asks on a connection for which the kernel holds little, and then takes a few bytes every few milliseconds, for much
+/// longer than `SEND_TIMEOUT`. What came so far.
+async fn sip(gateway: &Gateway) -> (TcpStream, Vec<u8>) {
+    let Address::Tcp(address) = &gateway.address else {
+        panic!("only TCP has such a buffer")
+    };
+    let socket = TcpSocket::new_v4().expect("the machine has sockets");
+    socket
+        .set_recv_buffer_size(SIP_BUFFER_BYTES)
+        .expect("a socket takes SO_RCVBUF");
+    let mut stream = socket.connect(*address).await.expect("the gateway listens");
+    let request = post_with(CHAT, "connection: close\r\n", chat("m"));
+    stream.write_all(&request).await.expect("the gateway reads");
+    let mut got = Vec::new();
+    let mut few = [0; 256];
+    let until = Instant::now() + 4 * SEND_TIMEOUT;
+    while Instant::now() < until {
+        let read = soon("another sip", stream.read(&mut few)).await.expect("no reset");
+        assert!(read > 0, "cut after {} bytes", got.len());
+        got.extend_from_slice(&few[..read]);
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(got.len() < TOTAL_BYTES / 16, "{} bytes are no sips", got.len());
+    (stream, got)
+}
+
+#[tokio::test]
+async fn a_client_that_sips_gets_all_of_its_answer() {
+    let answer = completion(&"x".repeat(TOTAL_BYTES));
+    let upstream = Upstream::always(Answer::json(200, answer.clone())).await;
+    let gateway = Gateway::start(chain(&[upstream.url()]) + SIP).await;
+    let (mut stream, mut got) = sip(&gateway).await;
+    set_socket_recv_buffer_size(&stream, TOTAL_BYTES).expect("a socket takes SO_RCVBUF");
+    soon("the rest of the answer", stream.read_to_end(&mut got))
+        .await
+        .expect("no reset");
+    assert!(got.ends_with(answer.as_bytes()), "{} bytes", got.len());
+}
+
+#[tokio::test]
+async fn a_client_that_sips_and_then_stops_is_left() {
+    let upstream = Upstream::always(Answer::json(200, completion(&"x".repeat(TOTAL_BYTES)))).await;
+    let gateway = Gateway::start(chain(&[upstream.url()]) + SIP).await;
+    let _sipped = sip(&gateway).await;
+    gateway.client_gone().await;
 }
