@@ -25,9 +25,10 @@ ARGUMENTS = [
     "--disable-extensions",
     "--no-default-browser-check",
     "--hide-scrollbars",
-    # Nothing but loopback is there.
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 ]
+#: Nothing but loopback is there, and for the browser these names lead to it.
+SITES = ["evil.example", "chat.example", "rebound.example"]
+NAMES = ["MAP %s 127.0.0.1" % site for site in SITES] + ["MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1", "EXCLUDE localhost"]
 
 
 class Browser:
@@ -45,7 +46,11 @@ class Browser:
                 "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
                 "goog:chromeOptions": {
                     "binary": shutil.which("chromium"),
-                    "args": [*ARGUMENTS, f"--user-data-dir={self._directory.name}"],
+                    "args": [
+                        *ARGUMENTS,
+                        "--host-resolver-rules=" + " , ".join(NAMES),
+                        f"--user-data-dir={self._directory.name}",
+                    ],
                 },
             }
             session = self._call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}}, START_SECONDS)
@@ -85,7 +90,7 @@ class Browser:
         self._call("POST", self._session + "/url", {"url": url})
 
     def run(self, script, *arguments):
-        """What the function body `script` returns."""
+        """What the function body `script` returns, or its promise is kept with."""
         return self._call("POST", self._session + "/execute/sync", {"script": script, "args": list(arguments)})
 
     def text(self, selector):

@@ -29,9 +29,10 @@ def free_address():
 
 
 class Upstream:
-    """Answers well, or with `failure`, a status and an error. `/balance` tells `balance`."""
+    """Answers well, or with `failure`, a status and an error. `/balance` tells `balance`. What else it was asked is in `asked`."""
 
     def __init__(self):
+        self.asked = []
         self.failure = None
         self.balance = 12.5
         told = self
@@ -40,6 +41,7 @@ class Upstream:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
+                told.asked.append((self.command, self.path, self.headers["authorization"]))
                 self.rfile.read(int(self.headers["content-length"]))
                 if told.failure is None:
                     self.answer(200, COMPLETION)
@@ -48,6 +50,8 @@ class Upstream:
                     self.answer(status, {"error": error})
 
             def do_GET(self):
+                if self.path != "/balance":
+                    told.asked.append((self.command, self.path, self.headers["authorization"]))
                 self.answer(200, {"data": {"left": told.balance}})
 
             def answer(self, status, body):
@@ -74,15 +78,47 @@ class Upstream:
         self._server.server_close()
 
 
-class Gateway:
-    """`switchback run`; ready when this returns."""
+class Site:
+    """Serves an empty page at every path."""
 
-    def __init__(self, config):
+    def __init__(self):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = b"<!doctype html><html lang=en><link rel=icon href=data:,><title>a site</title><body></body></html>"
+                self.send_response(200)
+                self.send_header("content-type", "text/html")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+
+    def origin(self, name):
+        """As a browser sees it that has come by this name."""
+        return f"http://{name}:{self.port}"
+
+    def close(self):
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Gateway:
+    """`switchback run`; ready when this returns. `listener` is what its listener says besides its address."""
+
+    def __init__(self, config, **listener):
         self._directory = tempfile.TemporaryDirectory(prefix="switchback-page-")
         self.file = pathlib.Path(self._directory.name) / "switchback.yaml"
         self.listen, self.admin = free_address(), free_address()
         self.config = {
-            "listen": [self.listen],
+            "listen": [{"address": self.listen, **listener}],
             "admin": self.admin,
             "log": {"format": "json"},
             **config,
@@ -130,6 +166,11 @@ class Gateway:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code
+
+    def refused(self):
+        """Why it has refused requests, each by the code of its error."""
+        lines = (json.loads(line) for line in self._log.read_text().splitlines())
+        return [line["refused"] for line in lines if "refused" in line]
 
     def stop(self):
         self._process.terminate()
