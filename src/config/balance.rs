@@ -126,14 +126,11 @@ fn path_at(reader: &mut Reader<'_>, node: &Node, upstream: &Upstream) -> Option<
         };
         let ours = &upstream.url;
         if !ours.is_placeholder() && (found.https, &found.authority) != (ours.https, &ours.authority) {
-            let scheme = if ours.https { "https" } else { "http" };
+            let help = "write a path, or a URL with the scheme, the host and the port of the upstream's own";
             return refuse(
                 BAD,
                 "this URL is not at the upstream's own address, and its key goes nowhere else",
-                format!(
-                    "write a path, or a URL that begins with `{scheme}://{}/`",
-                    ours.authority
-                ),
+                help.to_owned(),
             );
         }
         // The path as it is written: a trailing slash may matter.

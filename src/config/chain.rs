@@ -142,9 +142,9 @@ fn repeated(
             // A repetition within the route referred to is that route's own.
             let inside = first == position && matches!(target, Target::Route(_));
             if !inside && reported.insert(position) {
-                let upstream = &upstreams[member.upstream].name;
                 let message = format!(
-                    "upstream `{upstream}` is asked for the same model twice in the chain of {}",
+                    "upstream {} is asked for the same model twice in the chain of {}",
+                    reader.quote_name(&upstreams[member.upstream].name),
                     quote(draft.name.written)
                 );
                 let warning = Diagnostic::warning("same-target-twice", draft.places[position], message);

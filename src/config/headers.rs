@@ -92,11 +92,12 @@ pub(super) fn forwarded(reader: &mut Reader<'_>, node: &Node, at: Place, removed
         let Some(name) = reader.value(item, "a header's name", header_name) else {
             continue;
         };
+        let shown = quote(item.text().unwrap_or_default());
         if removed.contains(&name) {
-            let message = format!("`{name}` is in `remove_headers` too");
+            let message = format!("{shown} is in `remove_headers` too");
             reader.report(Diagnostic::error("bad-header", item.place, message).help("keep one of them"));
         } else if matches!(meant::stays(name.as_str()), None | Some(Stays::Never)) {
-            let message = format!("`{name}` goes to every upstream without being named");
+            let message = format!("{shown} goes to every upstream without being named");
             let help = "`forward_headers` names those that would stay (docs/security.md has the list)";
             reader.report(Diagnostic::warning("idle-header", item.place, message).help(help));
         }

@@ -44,7 +44,7 @@ fn named(reader: &mut Reader<'_>, node: &Node, upstreams: &[Upstream]) -> Option
     if found.is_none() {
         let names: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
         let message = format!("unknown upstream {}", quote(text.written));
-        reader.unknown("unknown-upstream", text.place, message, &text.value, &names);
+        reader.unknown_name("unknown-upstream", text.place, message, &text.value, &names);
     }
     found
 }

@@ -25,6 +25,8 @@ pub(super) struct Reader<'a> {
     options: &'a LoadOptions<'a>,
     /// The file's own directory: relative paths in it start there.
     directory: PathBuf,
+    /// How the names that hold variables are written: messages show them so.
+    written_names: HashMap<String, String>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
@@ -85,6 +87,7 @@ impl<'a> Reader<'a> {
             trail,
             options,
             directory,
+            written_names: HashMap::new(),
             diagnostics: Vec::new(),
         }
     }
@@ -106,20 +109,51 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// An error about a name that is not among `known`; the help is the nearest one, or all of a short list.
+    /// An error about a word that is not among `known`, which are Switchback's own; the help is the nearest one, or all
+    /// of a short list.
     pub(super) fn unknown(&mut self, code: &'static str, place: Place, message: String, name: &str, known: &[&str]) {
-        let diagnostic = Diagnostic::error(code, place, message);
+        let help = self.nearest_or_all(name, known, quote);
+        self.report(Diagnostic {
+            help,
+            ..Diagnostic::error(code, place, message)
+        });
+    }
+
+    /// The same about a name, where `known` are names of the configuration.
+    pub(super) fn unknown_name(
+        &mut self,
+        code: &'static str,
+        place: Place,
+        message: String,
+        name: &str,
+        known: &[&str],
+    ) {
+        let help = self.nearest_or_all(name, known, |known| self.quote_name(known));
+        self.report(Diagnostic {
+            help,
+            ..Diagnostic::error(code, place, message)
+        });
+    }
+
+    fn nearest_or_all(&self, name: &str, known: &[&str], quoted: impl Fn(&str) -> String) -> Option<String> {
         let near = if self.diagnostics.len() < HELPED_MAX {
             nearest(name, known.iter().copied())
         } else {
             None
         };
-        let help = match near {
-            Some(near) => Some(format!("did you mean `{near}`?")),
+        match near {
+            Some(near) => Some(format!("did you mean {}?", quoted(near))),
             None if known.is_empty() || known.len() > 24 => None,
-            None => Some(format!("known here: {}", list(known))),
-        };
-        self.report(Diagnostic { help, ..diagnostic });
+            None => {
+                let known: Vec<String> = known.iter().map(|known| quoted(known)).collect();
+                Some(format!("known here: {}", known.join(", ")))
+            }
+        }
+    }
+
+    /// The name of an [entry](Self::entries) for a message, as it is written.
+    pub(super) fn quote_name(&self, name: &str) -> String {
+        quote(self.written_names.get(name).map_or(name, String::as_str))
     }
 
     /// Whether what a key names must be there.
@@ -213,6 +247,9 @@ impl<'a> Reader<'a> {
                 continue;
             }
             seen.insert(name.value.clone(), key.place);
+            if name.origin != Origin::Written {
+                self.written_names.insert(name.value.clone(), name.written.to_owned());
+            }
             out.push(Entry { name, value });
         }
         Some(out)
@@ -349,23 +386,25 @@ pub(super) fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
     table.iter().map(|&(word, _)| word).collect()
 }
 
-/// A value for a message: in backquotes, on one line, not too long.
+/// A value for a message: in backquotes, on one line, not too long. Backquotes of its own would end the quotation, behind
+/// which nothing is masked: they become apostrophes.
 pub(super) fn quote(text: &str) -> String {
+    format!("`{}`", quotable(text))
+}
+
+/// The same without the backquotes: for a longer quotation.
+pub(super) fn quotable(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(QUOTED_CHARS_MAX)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| match c {
+            '`' => '\'',
+            c if c.is_control() => ' ',
+            c => c,
+        })
         .collect();
     if text.chars().nth(QUOTED_CHARS_MAX).is_some() {
         shown.push('…');
     }
-    format!("`{shown}`")
-}
-
-fn list(names: &[&str]) -> String {
-    names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    shown
 }

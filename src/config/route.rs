@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
-use super::reader::{Entry, Fields, Reader, Text, quote};
+use super::reader::{Entry, Fields, Reader, Text, quotable, quote};
 use super::source::Place;
 use super::{Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
 use super::{keys, policy, quantity};
@@ -130,7 +130,7 @@ fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: Tim
             return Some(Target::Route(text.value.into()));
         }
         let message = format!("unknown route {}", quote(text.written));
-        reader.unknown("unknown-route", text.place, message, &text.value, &scope.route_names);
+        reader.unknown_name("unknown-route", text.place, message, &text.value, &scope.route_names);
         return None;
     }
     upstream_target(reader, node, scope, timeouts).map(Target::One)
@@ -224,10 +224,13 @@ fn known_upstream(
         .source
         .further(text.place, 0, written.len().min(text.place.len_bytes));
     if scope.routes.contains(text.value.as_str()) {
-        let help = format!("there is a route of this name: `{{ route: {} }}`", text.written);
+        let help = format!(
+            "there is a route of this name: `{{ route: {} }}`",
+            quotable(text.written)
+        );
         reader.report(Diagnostic::error("unknown-upstream", place, message).help(help));
     } else {
-        reader.unknown("unknown-upstream", place, message, name, &scope.upstream_names);
+        reader.unknown_name("unknown-upstream", place, message, name, &scope.upstream_names);
     }
     None
 }

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::{Origin, is_name};
-use super::reader::{Reader, STAND_IN, Text, quote};
+use super::reader::{Reader, STAND_IN, Text, quotable, quote};
 use super::source::Place;
 use super::{Key, Secret, file, keys};
 
@@ -174,21 +174,22 @@ fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, D
                 .to_owned(),
             false => format!(
                 "systemd sets it for a service that says `LoadCredential={}:PATH`",
-                text.written
+                quotable(text.written)
             ),
         };
         return Err(Diagnostic::error("unreadable-file", text.place, message).help(help));
     };
     let path = Path::new(&directory).join(&text.value);
     let is_there = path.exists();
-    from_file(reader, text, &path).map_err(|fault| match text.value.strip_prefix(PACKAGED) {
+    from_file(reader, text, &path).map_err(|fault| match text.written.strip_prefix(PACKAGED) {
         _ if is_there => fault,
         Some(name) => fault.help(format!(
-            "write the key to /etc/switchback/keys/{name}, then restart: systemd hands over what is there at the start"
+            "write the key to `/etc/switchback/keys/{}`, then restart: systemd hands over what is there at the start",
+            quotable(name)
         )),
         None => fault.help(format!(
             "`LoadCredential={}:PATH` in the unit hands it over at the next start",
-            text.written
+            quotable(text.written)
         )),
     })
 }

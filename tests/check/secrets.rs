@@ -56,6 +56,7 @@ fn a_key_that_was_pasted_elsewhere_is_not_printed() {
         "upstreams: { u: { url: 'http://a', key: { file: SECRET } } }\nlisten: [SECRET]",
         "upstreams: { u: { url: SECRET, [ } }",
         "upstreams: { u: { url: *SECRET } }",
+        "upstreams: { u: { url: http://a } }\nroutes: { 'n`SECRET': [u], m: ['x`SECRET', 'n`SECRET', { route: 'x`SECRET`' }] }",
     ] {
         for key in PASTED {
             let outcome = Check::of(&written.replace("SECRET", key)).run(&["check", "c.yaml"]);
@@ -98,6 +99,58 @@ fn what_a_variable_holds_is_not_printed() {
         let outcome = Check::of(place).env("V", &secret).run(&["check", "c.yaml"]);
         assert_eq!(outcome.status, Some(1), "{place}\n{}", outcome.stderr);
         assert!(!outcome.stderr.contains(&secret), "{place}\n{}", outcome.stderr);
+    }
+}
+
+/// A variable where it does belong, and a fault that speaks of it elsewhere: of names as they are written, of others not.
+#[test]
+fn what_a_variable_holds_is_not_printed_where_another_fault_lists_it() {
+    for (text, expected) in [
+        (
+            "upstreams: { '${V}': { url: http://a } }\nroutes: { m: [nobody] }",
+            "known here: `${V}`",
+        ),
+        (
+            "upstreams: { '${V}': { url: http://a } }\nroutes: { m: [sk-9f8e7] }",
+            "did you mean `${V}`?",
+        ),
+        (
+            "upstreams: { 'a-${V}': { url: http://a } }\nroutes: { m: [{ upstream: nobody }] }\nserver: { passthrough: nobody }",
+            "known here: `a-${V}`",
+        ),
+        (
+            "upstreams: { u: { url: http://a } }\nroutes: { '${V}/${V}': [u], n: [{ route: nothing }] }",
+            "known here: `${V}/${V}`, `n`",
+        ),
+        (
+            "upstreams: { u: { url: http://a } }\nroutes: { '${V}': [u], n: ['${V}'] }",
+            "there is a route of this name: `{ route: ${V} }`",
+        ),
+        (
+            "upstreams: { '${V}': { url: http://a } }\nroutes: { '${V}': ['${V}', '${V}'], n: [] }",
+            "upstream `${V}` is asked for the same model twice in the chain of `${V}`",
+        ),
+        (
+            "upstreams: { u: { url: http://a, remove_headers: ['${V}'], forward_headers: ['${V}'] } }\nroutes: { m: [u] }",
+            "`${V}` is in `remove_headers` too",
+        ),
+        (
+            "upstreams: { u: { url: 'https://${V}.example', balance: { url: 'https://b.example/', pointer: '' }, key: '${V}' } }\n\
+             routes: { m: [u] }",
+            "this URL is not at the upstream's own address",
+        ),
+        (
+            "upstreams: { u: { url: https://a, key: { credential: 'keys_${V}' } } }\nroutes: { m: [u] }",
+            "write the key to `/etc/switchback/keys/${V}`",
+        ),
+    ] {
+        let check = Check::of(text)
+            .env("V", SECRET)
+            .env("CREDENTIALS_DIRECTORY", "/nowhere");
+        let outcome = check.run(&["check", "c.yaml"]);
+        assert_eq!(outcome.status, Some(1), "{text}\n{}", outcome.stderr);
+        assert!(!outcome.stderr.contains(SECRET), "{text}\n{}", outcome.stderr);
+        assert!(outcome.stderr.contains(expected), "{text}\n{}", outcome.stderr);
     }
 }
 
