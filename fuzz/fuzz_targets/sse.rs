@@ -1,4 +1,5 @@
-//! A stream that arrives in any pieces is read as one that arrives whole: its events, its end, and where it stands.
+//! A stream that arrives in any pieces is read as one that arrives whole: its events, its end, where it stands, and the
+//! error that it reports.
 #![no_main]
 
 use std::ops::ControlFlow;
@@ -28,9 +29,10 @@ fuzz_target!(|input: Input<'_>| {
     let pieces = split(input.stream, &input.pieces);
     assert_eq!(events(&pieces), events(&whole));
     for kind in KINDS {
-        let (in_pieces, at_once) = (end(kind, &pieces), end(kind, &whole));
+        let (mut in_pieces, mut at_once) = (end(kind, &pieces), end(kind, &whole));
         assert_eq!(in_pieces.is_complete(), at_once.is_complete(), "{kind:?}");
         assert_eq!(in_pieces.cut(), at_once.cut(), "{kind:?}");
+        assert_eq!(in_pieces.take_reported(), at_once.take_reported(), "{kind:?}");
     }
 });
 

@@ -2,7 +2,7 @@
 //! any clean end for success, so the gateway must know (docs: behaviour, "after commit").
 //!
 //! Bytes are looked at once, as they come, and only the members of an event that tell are read ([`Outline`]). Most
-//! events are whole lines that say nothing about the end, which three short searches tell ([`plain`]). Nothing is kept
+//! events are whole lines that say nothing about the end, which a few short searches tell ([`plain`]). Nothing is kept
 //! but a few words of state, however long the stream and its events are, and the beginning of an event that may report
 //! an error.
 
@@ -220,11 +220,10 @@ impl StreamEnd {
             return;
         }
         let event = &mut self.event;
-        if event.is_named_error || !event.outline.is_settled() {
-            let room = REPORT_BYTES_MAX.saturating_sub(event.data.len());
-            event.data.extend_from_slice(&piece[..piece.len().min(room)]);
-        }
-        event.outline.feed(piece);
+        let told = event.outline.feed(piece);
+        let kept = if event.is_named_error { piece.len() } else { told };
+        let room = REPORT_BYTES_MAX.saturating_sub(event.data.len());
+        event.data.extend_from_slice(&piece[..kept.min(room)]);
         self.is_over = match self.kind {
             StreamKind::Other => false,
             StreamKind::Messages => event.outline.event_type() == Some(EventType::MessageStop),

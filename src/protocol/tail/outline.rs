@@ -148,8 +148,9 @@ impl Outline {
         }
     }
 
-    /// Reads the next bytes of the data. A line break within it is white space.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    /// Reads the next bytes of the data, and tells how many of them may tell something. A line break within the data is
+    /// white space.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first()
             && !self.is_settled
@@ -178,6 +179,7 @@ impl Outline {
                 At::Between => self.between(byte),
             }
         }
+        bytes.len() - rest.len()
     }
 
     /// Of the choices that the event is about. One that is not whole yet may be any.
@@ -200,11 +202,6 @@ impl Outline {
 
     pub(super) fn event_type(&self) -> Option<EventType> {
         self.event_type
-    }
-
-    /// The rest of it tells nothing.
-    pub(super) fn is_settled(&self) -> bool {
-        self.is_settled
     }
 
     /// It is `[DONE]`.
@@ -294,6 +291,8 @@ impl Outline {
             }
         }
         self.depth = self.depth.saturating_sub(1);
+        // Behind the whole value there is no more JSON.
+        self.is_settled |= self.depth == 0;
     }
 
     /// The member whose value is read.
@@ -352,12 +351,12 @@ impl Outline {
         let Some(member) = self.member_here() else { return };
         let is_empty = self.word.length == 0;
         match member {
-            Member::Type if self.choice.is_none() => {
+            Member::Type if is_text && self.choice.is_none() => {
                 let event_type = *self.event_type.get_or_insert(EventType::of(self.word.text()));
                 self.is_settled = self.is_told_by_type && !event_type.is_failure();
             }
             // vLLM's: <https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>
-            Member::Object if self.choice.is_none() => self.is_error_object |= self.word.text() == b"error",
+            Member::Object if is_text && self.choice.is_none() => self.is_error_object |= self.word.text() == b"error",
             Member::Error => {
                 let is_nothing = !is_text && matches!(self.word.text(), b"null" | b"false" | b"0");
                 if !is_empty && !is_nothing {

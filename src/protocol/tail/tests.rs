@@ -5,6 +5,8 @@ use crate::protocol::sse::Events;
 use proptest::prelude::*;
 use std::ops::ControlFlow;
 
+mod pieces;
+
 fn complete(kind: StreamKind, pieces: &[&[u8]]) -> bool {
     let mut end = StreamEnd::new(kind);
     for piece in pieces {
@@ -376,66 +378,5 @@ proptest! {
         }
         end.feed(rest);
         prop_assert_eq!(end.is_complete(), expected, "{}", text);
-    }
-}
-
-/// Bytes that strangers may send, out of what means something.
-fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
-    const WORDS: [&str; 34] = [
-        "\n",
-        "\n\n",
-        "\r",
-        "\r\n",
-        "data:",
-        "data: ",
-        "data",
-        "event: error",
-        "event:",
-        "id: 1",
-        ": x",
-        "{",
-        "}",
-        "[",
-        "]",
-        "\"",
-        "\\",
-        ",",
-        ":",
-        "\"index\":0",
-        "\"index\":1",
-        "\"index\"",
-        "\"finish_reason\":null",
-        "\"finish_reason\":\"stop\"",
-        "null",
-        "\"choices\":[{",
-        "\"choices\":[]",
-        "\"error\"",
-        "{\"type\":\"message_stop\"",
-        "{\"type\":\"x\"",
-        "\"type\":\"error\"",
-        "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\n",
-        "[DONE]",
-        "\u{feff}",
-    ];
-    prop::collection::vec(prop::sample::select(&WORDS[..]), 0..40).prop_map(|words| words.concat().into_bytes())
-}
-
-proptest! {
-    #[test]
-    fn any_bytes_are_read_alike_however_they_come(text in any_bytes(), cuts in prop::collection::vec(1usize..40, 0..60)) {
-        for kind in [StreamKind::Chat, StreamKind::Responses, StreamKind::Messages, StreamKind::Other] {
-            let mut at_once = StreamEnd::new(kind);
-            at_once.feed(&text);
-            let mut in_pieces = StreamEnd::new(kind);
-            let mut rest = &text[..];
-            for &cut in &cuts {
-                let (head, tail) = rest.split_at(cut.min(rest.len()));
-                in_pieces.feed(head);
-                rest = tail;
-            }
-            in_pieces.feed(rest);
-            prop_assert_eq!(in_pieces.is_complete(), at_once.is_complete(), "{:?}", kind);
-            prop_assert_eq!(in_pieces.cut(), at_once.cut(), "{:?}", kind);
-        }
     }
 }
