@@ -1,5 +1,7 @@
 //! What routing needs from a JSON body, found without a tree and without a copy.
 
+mod walk;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -20,11 +22,10 @@ use super::{Facts, MODEL_BYTES_MAX, Model, Notation, ScanError};
 /// # Errors
 /// See [`ScanError`]. Malformed JSON is reported before anything that is wrong with `model`.
 pub fn scan(body: &[u8]) -> Result<Facts, ScanError> {
-    let mut found = Found::default();
-    let mut json = serde_json::Deserializer::from_slice(body);
-    if let Err(error) = json.deserialize_map(&mut found).and_then(|()| json.end()) {
-        return Err(ScanError::from_json(&error, body, found.in_model));
-    }
+    let found = match walked(body) {
+        Some(found) => found,
+        None => parsed(body)?,
+    };
     if let Some(fault) = found.dispute(body) {
         return Err(fault);
     }
@@ -35,11 +36,28 @@ pub fn scan(body: &[u8]) -> Result<Facts, ScanError> {
     })
 }
 
+/// What the fast walk finds in a body that is in order.
+fn walked(body: &[u8]) -> Option<Found<'_>> {
+    let mut found = Found::default();
+    walk::members(body, |name, value| found.see(name, value))?;
+    Some(found)
+}
+
+/// The same, and what is wrong with a body that is not.
+fn parsed(body: &[u8]) -> Result<Found<'_>, ScanError> {
+    let mut found = Found::default();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    match json.deserialize_map(&mut found).and_then(|()| json.end()) {
+        Ok(()) => Ok(found),
+        Err(error) => Err(ScanError::from_json(&error, body, found.in_model)),
+    }
+}
+
 /// The values of interest, borrowed from the body as they stand.
 #[derive(Default)]
 struct Found<'body> {
-    model: Option<&'body RawValue>,
-    model_again: Option<&'body RawValue>,
+    model: Option<&'body str>,
+    model_again: Option<&'body str>,
     stream: bool,
     pinned: bool,
     seen: Seen,
@@ -54,8 +72,8 @@ impl<'body> Found<'body> {
     fn dispute(&self, body: &[u8]) -> Option<ScanError> {
         if let (Some(first), Some(second)) = (self.model, self.model_again) {
             return Some(ScanError::ModelTwice {
-                first: span_in(body, first.get()).start,
-                second: span_in(body, second.get()).start,
+                first: span_in(body, first).start,
+                second: span_in(body, second).start,
             });
         }
         let (member, spelling, token) = self.disputed?;
@@ -67,7 +85,7 @@ impl<'body> Found<'body> {
     }
 
     fn model(&self, body: &[u8]) -> Result<Option<Model>, ScanError> {
-        let Some(token) = self.model.map(RawValue::get) else {
+        let Some(token) = self.model else {
             return Ok(None);
         };
         let span = span_in(body, token);
@@ -78,15 +96,26 @@ impl<'body> Found<'body> {
         }))
     }
 
+    /// A member, as it stands. `None`: what is read of it is no UTF-8.
+    fn see(&mut self, name: &'body [u8], value: &'body [u8]) -> Option<()> {
+        let token = str::from_utf8(name).ok()?;
+        match called(token) {
+            Some((member, Spelling::Exact)) => self.take(member, token, str::from_utf8(value).ok()?),
+            Some((member, spelling)) => self.disputed = self.disputed.or(Some((member, spelling, token))),
+            None => {}
+        }
+        Some(())
+    }
+
     /// The value of a member that is called `token`, with its quotes and escapes.
-    fn take(&mut self, member: Member, token: &'body str, value: &'body RawValue) {
+    fn take(&mut self, member: Member, token: &'body str, value: &'body str) {
         let again = self.seen.again(member);
         match member {
             Member::Model if again => self.model_again = Some(value),
             _ if again => self.disputed = self.disputed.or(Some((member, Spelling::Exact, token))),
             Member::Model => self.model = Some(value),
-            Member::Stream => self.stream = value.get() == "true",
-            Member::PreviousResponse | Member::Conversation => self.pinned |= value.get() != "null",
+            Member::Stream => self.stream = value == "true",
+            Member::PreviousResponse | Member::Conversation => self.pinned |= value != "null",
             Member::Choices => {}
         }
     }
@@ -107,7 +136,7 @@ impl<'body> Visitor<'body> for &mut Found<'body> {
                     self.in_model = member == Member::Model;
                     let value = members.next_value::<&RawValue>()?;
                     self.in_model = false;
-                    self.take(member, token, value);
+                    self.take(member, token, value.get());
                 }
                 other => {
                     if let Some((member, spelling)) = other {

@@ -118,6 +118,49 @@ fn whatever_the_grammar_allows_passes() {
 }
 
 #[test]
+fn a_body_in_order_is_walked_over() {
+    let long = "x".repeat(100);
+    for value in [
+        "0",
+        "-0.5e+7",
+        "12E3",
+        "true",
+        "[]",
+        "{}",
+        "[[],{\"a\":[1,2 , 3]}]",
+        "\"\"",
+        "\"\\u00e4\\n\"",
+    ] {
+        assert!(
+            walked(format!("{{\"a\" :\t{value} ,\"{long}\":\"{long}\\\"{long}\"}}\n").as_bytes()).is_some(),
+            "{value}"
+        );
+    }
+    for value in [
+        "01",
+        "1.",
+        "-",
+        "1e",
+        ".5",
+        "tru",
+        "[1,]",
+        "{\"a\"}",
+        "{,}",
+        "\"\\x\"",
+        "\"\\u00g0\"",
+        "\"\u{1}\"",
+        "[}",
+        "",
+    ] {
+        let body = format!("{{\"a\":{value}}}");
+        assert!(
+            walked(body.as_bytes()).is_none() && parsed(body.as_bytes()).is_err(),
+            "{value}"
+        );
+    }
+}
+
+#[test]
 fn depth_costs_no_stack() {
     const DEPTH: usize = 1_000_000;
     let mut body = r#"{"model":"m","v":"#.to_owned();
@@ -278,6 +321,11 @@ fn expected(tree: &Tree) -> Result<(String, bool), &'static str> {
 
 /// The scan's verdict agrees with the tree's, wherever `serde_json` can build one.
 fn agrees_with_tree(body: &[u8]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(
+        walked(body).is_some(),
+        parsed(body).is_ok(),
+        "the walk and `serde_json` agree on what is JSON"
+    );
     let verdict = scan(body);
     match serde_json::from_slice::<Tree>(body) {
         Ok(tree) => match (expected(&tree), &verdict) {
