@@ -1,13 +1,17 @@
 //! The ledger: what was tried for a request, in order. It becomes `x-gateway-attempts` and the log's `ledger`.
 
+use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
-
-use sfv::{KeyRef, ListSerializer, StringRef, TokenRef};
 
 use super::left_out::LeftOut;
 use crate::classify::Class;
 use crate::protocol::errors::{GatewayError, Tried};
 use crate::protocol::percent;
+
+/// Room for a usual entry.
+const ENTRY_BYTES: usize = 96;
+/// The greatest integer that a structured field may hold (RFC 9651 §3.3.1).
+const INTEGER_MAX: u64 = 999_999_999_999_999;
 
 #[derive(Default)]
 pub struct Ledger {
@@ -130,31 +134,46 @@ impl Ledger {
     }
 
     fn render(&self) -> String {
-        let mut list = ListSerializer::new();
+        let mut list = String::with_capacity(ENTRY_BYTES * self.entries.len());
         for entry in &self.entries {
-            // Structured strings are ASCII only (RFC 9651 §3.3.3).
-            let target = percent::encoded(&entry.target, percent::UNPRINTABLE).to_string();
-            let mut item = list.bare_item(StringRef::from_str(&target).expect("made printable"));
-            if let Some(status) = entry.status {
-                item = item.parameter(key("status"), status);
+            if !list.is_empty() {
+                list.push_str(", ");
             }
-            if let Some(class) = entry.class {
-                item = item.parameter(
-                    key("class"),
-                    TokenRef::from_str(class.name()).expect("class names are tokens"),
-                );
-            }
-            if let Some(clock) = entry.clock {
-                item = item.parameter(key("clock"), TokenRef::from_str(clock).expect("clock names are tokens"));
-            }
-            item.parameter(key("ms"), sfv::Integer::try_from(entry.ms).unwrap_or(sfv::Integer::MAX));
+            entry.write_to(&mut list);
         }
-        list.finish().unwrap_or_default()
+        list
     }
 }
 
-fn key(name: &'static str) -> &'static KeyRef {
-    KeyRef::from_str(name).expect("a lower-case name")
+impl Entry {
+    /// As a string with parameters; the names of classes and clocks are tokens (RFC 9651 §3.3).
+    fn write_to(&self, list: &mut String) {
+        list.push('"');
+        // Structured strings are ASCII only (RFC 9651 §3.3.3).
+        for part in percent::encoded(&self.target, percent::UNPRINTABLE) {
+            for char in part.chars() {
+                if matches!(char, '"' | '\\') {
+                    list.push('\\');
+                }
+                list.push(char);
+            }
+        }
+        list.push('"');
+        // Writing to a string can't fail.
+        let _ = match self.status {
+            Some(status) => write!(list, ";status={status}"),
+            None => Ok(()),
+        };
+        if let Some(class) = self.class {
+            list.push_str(";class=");
+            list.push_str(class.name());
+        }
+        if let Some(clock) = self.clock {
+            list.push_str(";clock=");
+            list.push_str(clock);
+        }
+        let _ = write!(list, ";ms={}", self.ms.min(INTEGER_MAX));
+    }
 }
 
 #[cfg(test)]

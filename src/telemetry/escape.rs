@@ -21,15 +21,13 @@ pub(super) enum Place {
 /// Appends `text`, with `\uXXXX` for what does not print; between quotes the result is a JSON string's content.
 pub(super) fn push(out: &mut String, text: &str, place: Place, bytes_max: usize) {
     let kept = &text[..text.floor_char_boundary(bytes_max)];
-    if kept.len() == text.len()
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
-    {
-        out.push_str(text);
-        return;
-    }
-    for char in kept.chars() {
+    let mut rest = kept;
+    loop {
+        let plain = rest.bytes().take_while(|&byte| is_plain(byte)).count();
+        let (run, special) = rest.split_at(plain);
+        out.push_str(run);
+        let Some(char) = special.chars().next() else { break };
+        rest = &special[char.len_utf8()..];
         match char {
             '"' | '\\' if place == Place::Quoted => out.extend(['\\', char]),
             '\n' | '\t' if place == Place::Sized => out.push(char),
@@ -46,6 +44,11 @@ pub(super) fn push(out: &mut String, text: &str, place: Place, bytes_max: usize)
     if kept.len() < text.len() {
         out.push('…');
     }
+}
+
+/// Goes as it is, wherever it stands.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 /// Controls, and what reorders or breaks a line without being one (Unicode TR #36). All are below U+10000.
