@@ -22,6 +22,7 @@ mod pingora_error;
 mod pulse;
 mod reading;
 mod recorder;
+mod refusal;
 mod relay;
 mod reply;
 mod resuming;

@@ -17,7 +17,8 @@ use super::intent::{Intent, is_multipart};
 use super::pingora_error::NOBODY_LEFT;
 use super::reading;
 use super::recorder::Recorder;
-use super::reply::{self, Refusal};
+use super::refusal::{Refusal, Stop};
+use super::reply;
 use crate::body::{Replay, Uses};
 use crate::protocol::account::{Guard, guard_of};
 use crate::protocol::endpoint::{endpoint, names_model};
@@ -64,19 +65,6 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
         }
         Err(Stop::Refused(refusal)) => reply::refuse(session, ctx, refusal).await.map(|()| true),
         Err(Stop::Failed(error)) => Err(error),
-    }
-}
-
-/// Why intake ends without a plan.
-pub(super) enum Stop {
-    Refused(Refusal),
-    /// The client has left, or nobody may be asked.
-    Failed(Box<Error>),
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
     }
 }
 

@@ -10,10 +10,10 @@ use pingora_proxy::Session;
 use tokio::time::Instant;
 
 use super::context::RequestContext;
-use super::intake::Stop;
 use super::intent::is_multipart;
 use super::off_workers::{INLINE_MAX_BYTES, OffWorkers, Turn};
-use super::reply::Refusal;
+use super::refusal::Refusal;
+use super::refusal::Stop;
 use crate::body::{Decoding, Encoding, Facts, Replay, ScanError, boundary, scan, scan_form};
 use crate::protocol::endpoint::names_model;
 use room::Room;

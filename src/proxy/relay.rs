@@ -18,12 +18,13 @@ use tokio::time::Instant;
 use super::connecting::with_client;
 use super::context::{RequestContext, Stage};
 use super::headers::Sending;
-use super::intake::Stop;
-use super::reply::{self, Refusal};
+use super::refusal::Refusal;
+use super::refusal::Stop;
+use super::reply;
 use super::{headers, reading, verdict};
 use crate::routing::Step;
-use crate::transport::relay::{RelayClocks, RelayEvent, Relayed, RelayedBody};
-use crate::transport::{Connection, Feed, JudgingConnector, Wanted};
+use crate::transport::relay::{RelayClocks, RelayEvent, Relayed};
+use crate::transport::{Connection, Feed, JudgingConnector, RelayedBody, Wanted};
 use upload::Upload;
 
 /// Beyond what any relay needs to connect: its own clock ends that.

@@ -3,15 +3,19 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderValue;
+use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
+use super::connection::Connection;
+use super::failure::Failure;
 use super::timings::Timings;
 use super::trailers::Screening;
-use super::{Connection, Resume};
 use crate::body::Segments;
 use crate::memory::Budget;
+use crate::protocol::resume::Transcript;
 use crate::protocol::{Protocol, StreamKind};
 
 /// One attempt. In the extensions of the upstream request header as an `Arc`.
@@ -77,4 +81,23 @@ pub struct Evidence {
     pub whole: bool,
     /// The error itself, decoded: the body, or the payload of a stream's error event.
     pub payload: Bytes,
+}
+
+/// Who finds an upstream that goes on with a stream. Called by the session that hands the stream out, never at once by two.
+#[async_trait]
+pub trait Resume: Send + Sync {
+    /// The attempt that serves now has broken off.
+    async fn broke_off(&self, failure: &Failure);
+
+    /// The next attempt to go on after `transcript`, connected. `None`: nobody is left who could.
+    async fn next(&self, transcript: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)>;
+
+    /// It goes on with the stream.
+    fn resumed(&self, status: u16);
+
+    /// It has failed.
+    fn failed(&self, failure: &Failure);
+
+    /// It has failed, and has told why; a refusal to go on with another's text is one of these.
+    fn refused(&self, header: &ResponseHeader, evidence: &Evidence);
 }

@@ -5,57 +5,26 @@ use std::time::Duration;
 
 use pingora_core::connectors::http::v2;
 use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::protocols::ALPN;
 use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::connection::{Connection, ConnectionKind, Wanted};
 use super::descriptors;
 use super::dial::dial;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::h2_exchange::H2Stream;
 use super::idle_pool::IdlePool;
-use super::sending::SendingStream;
 use super::wire::Wire;
 
 pub(super) struct Connections {
     h1: TransportConnector,
     idle: Arc<IdlePool>,
     h2: Arc<v2::Connector>,
-}
-
-/// What kind of connection will do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// One from the pool, or a new one.
-    Any,
-    /// A new one: one from the pool may be closed just then.
-    New,
-    /// A new one that speaks HTTP/1.1, which alone can switch to another protocol.
-    NewHttp1,
-}
-
-/// A connection on which nothing was sent for this request yet.
-pub struct Connection {
-    pub(super) kind: ConnectionKind,
-    pub(super) peer: Arc<HttpPeer>,
-    /// It came from the pool.
-    pub(super) reused: bool,
-}
-
-pub(super) enum ConnectionKind {
-    H1(Box<SendingStream>),
-    H2(Box<H2Stream>),
-}
-
-impl Connection {
-    /// It came from the pool.
-    pub fn is_reused(&self) -> bool {
-        self.reused
-    }
 }
 
 impl Connections {
@@ -178,16 +147,4 @@ fn only_http1(peer: &HttpPeer) -> HttpPeer {
     let mut peer = HttpPeer::clone(peer);
     peer.options.alpn = ALPN::H1;
     peer
-}
-
-impl ConnectionKind {
-    fn h1(stream: Stream) -> Self {
-        // One from the pool is wrapped already.
-        let wrapped = if (*stream).as_any().is::<SendingStream>() {
-            stream.into_any().downcast().expect("just asked")
-        } else {
-            Box::new(SendingStream::new(stream))
-        };
-        Self::H1(wrapped)
-    }
 }

@@ -13,7 +13,8 @@ use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::connections::{Connections, Wanted};
+use super::connection::{Connection as Opened, Wanted};
+use super::connections::Connections;
 use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::session::JudgedSession;
@@ -49,7 +50,7 @@ impl JudgingConnector {
     }
 
     /// An idle connection to `endpoint`, if one will do and is there at once.
-    pub fn take_idle(&self, endpoint: &Endpoint, wanted: Wanted) -> Option<super::Connection> {
+    pub fn take_idle(&self, endpoint: &Endpoint, wanted: Wanted) -> Option<Opened> {
         match wanted {
             Wanted::Any => self.connections.take_idle(endpoint),
             Wanted::New | Wanted::NewHttp1 => None,
@@ -63,7 +64,7 @@ impl JudgingConnector {
         wanted: Wanted,
         clock: Duration,
         deadline: Instant,
-    ) -> Result<super::Connection, Failure> {
+    ) -> Result<Opened, Failure> {
         self.connections.open(endpoint, wanted, clock, deadline).await
     }
 }

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 use super::feed::FedBody;
 use super::origin::IDLE_IN_POOL;
+use super::outgoing::{Awaits, Outgoing};
 use super::turns::Turns;
-use super::wire::{Awaits, Outgoing};
 
 /// A stream on which nothing was sent yet. However it ends, its connection is given back for others to use.
 pub(super) struct H2Stream {

@@ -8,7 +8,7 @@ use pingora_http::RequestHeader;
 use tokio::time::Instant;
 
 use super::clock::before;
-use super::connections::Wanted;
+use super::connection::Wanted;
 use super::connector::JudgingConnector;
 use super::endpoint::Endpoint;
 use super::failure::Failure;

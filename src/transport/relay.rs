@@ -11,29 +11,20 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
 use super::clock::before;
-use super::connections::{Connection, Connections};
+use super::connection::Connection;
+use super::connections::Connections;
 use super::connector::JudgingConnector;
 use super::failure::Failure;
 use super::feed::Feed;
+use super::outgoing::{Awaits, RelayedBody};
 use super::turns::Turns;
-use super::wire::{Awaits, INTERIM_RESPONSES_MAX, Wire, too_many_interim_responses, unwanted_switch};
+use super::wire::{INTERIM_RESPONSES_MAX, Wire, too_many_interim_responses, unwanted_switch};
 
 /// Silence after which a connection that has switched protocols is closed. TCP's own keepalive finds a peer that is gone
 /// long before.
 const SWITCHED_IDLE: Duration = Duration::from_secs(60 * 60);
 /// How long an upstream is given to close its end of a switched connection once the client has closed the other one.
 const CLOSING: Duration = Duration::from_secs(5);
-
-/// What follows the header of a request that is relayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayedBody {
-    None,
-    /// As much as the header says.
-    Sized,
-    Unsized,
-    /// None. The request asks to switch to the protocol that its `upgrade` names.
-    Upgrade,
-}
 
 /// The clocks of a request that is relayed, once it is connected.
 #[derive(Debug, Clone, Copy)]

@@ -3,12 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::answer::Answer;
-use super::assignment::{Assignment, Evidence};
+use super::assignment::{Assignment, Resume};
 use super::failure::Failure;
 use super::turns::Turns;
 use crate::memory::Share;
@@ -16,25 +14,6 @@ use crate::protocol::resume::Transcript;
 
 /// Room for a transcript is made by so much at once.
 const STEP_BYTES: usize = 4 * 1024;
-
-/// Who finds an upstream that goes on with a stream. Called by the session that hands the stream out, never at once by two.
-#[async_trait]
-pub trait Resume: Send + Sync {
-    /// The attempt that serves now has broken off.
-    async fn broke_off(&self, failure: &Failure);
-
-    /// The next attempt to go on after `transcript`, connected. `None`: nobody is left who could.
-    async fn next(&self, transcript: &Transcript) -> Option<(Box<RequestHeader>, Arc<Assignment>)>;
-
-    /// It goes on with the stream.
-    fn resumed(&self, status: u16);
-
-    /// It has failed.
-    fn failed(&self, failure: &Failure);
-
-    /// It has failed, and has told why; a refusal to go on with another's text is one of these.
-    fn refused(&self, header: &ResponseHeader, evidence: &Evidence);
-}
 
 /// What a session needs to go on with its stream.
 pub(super) struct Continuity {

@@ -23,8 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::feed::FedBody;
+use super::outgoing::Awaits;
 use super::turns::Turns;
-use super::wire::Awaits;
 use crate::body::Segments;
 
 /// Bodies up to this are copied behind the header: one system call instead of two.

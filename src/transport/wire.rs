@@ -15,11 +15,11 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
 use super::clock::before;
-use super::connections::{Connection, ConnectionKind};
+use super::connection::{Connection, ConnectionKind};
 use super::failure::Failure;
 use super::feed::{FedBody, Feed, Framing};
 use super::h2_exchange::H2Exchange;
-use super::relay::RelayedBody;
+use super::outgoing::{Awaits, Outgoing, RelayedBody};
 use super::sending::SendingStream;
 use super::turns::Turns;
 use crate::body::Segments;
@@ -48,33 +48,6 @@ pub(super) struct Wire {
 enum Exchange {
     H1(Box<Http1Session>),
     H2(Box<H2Exchange>),
-}
-
-/// A body on its way out.
-pub(super) enum Outgoing<'a> {
-    Whole(&'a Segments),
-    /// It comes while it is sent.
-    Fed(FedBody),
-}
-
-impl Outgoing<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        match self {
-            Self::Whole(body) => body.is_empty(),
-            Self::Fed(_) => false,
-        }
-    }
-}
-
-/// What an exchange waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaits {
-    /// More of the request, which is fed in.
-    Client,
-    /// The upstream has taken nothing of what is there since then.
-    Room { since: Instant },
-    /// The upstream has had the whole request since then.
-    Answer { since: Instant },
 }
 
 impl Connection {

@@ -13,8 +13,8 @@ use super::room::Room;
 use crate::body::Collector;
 use crate::protocol::chunked::MalformedChunk;
 use crate::proxy::context::RequestContext;
-use crate::proxy::intake::Stop;
-use crate::proxy::reply::Refusal;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::refusal::Stop;
 use crate::transport::clock::before;
 
 /// How often it is looked whether room that a slow client does not use yet is wanted by others.

@@ -8,8 +8,8 @@ use pingora_proxy::Session;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::memory::{Budget, NeverFits, Share};
-use crate::proxy::intake::Stop;
-use crate::proxy::reply::Refusal;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::refusal::Stop;
 
 /// How long a request waits for room, in all.
 const WAIT_MAX: Duration = Duration::from_secs(1);

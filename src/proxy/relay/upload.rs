@@ -6,12 +6,11 @@ use bytes::Bytes;
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
-use super::super::intake::Stop;
 use super::super::reading;
-use super::super::reply::Refusal;
+use super::super::refusal::{Refusal, Stop};
 use crate::transport::Feed;
+use crate::transport::RelayedBody;
 use crate::transport::clock::before;
-use crate::transport::relay::RelayedBody;
 
 pub(super) struct Upload {
     /// Where it goes, for as long as the upstream takes any.

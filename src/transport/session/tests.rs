@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::body::Segments;
 use crate::protocol::{Protocol, StreamKind};
-use crate::transport::connections::{Connection, ConnectionKind};
+use crate::transport::connection::{Connection, ConnectionKind};
 use crate::transport::h2_exchange::H2Stream;
 use crate::transport::sending::SendingStream;
 use crate::transport::{Clocks, Heard, Screening, Spoken, Timings};
