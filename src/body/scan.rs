@@ -181,4 +181,6 @@ fn span_in(body: &[u8], token: &str) -> Range<usize> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(super) mod properties;
+#[cfg(test)]
+mod tests;

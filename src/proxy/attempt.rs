@@ -12,7 +12,7 @@ use super::recorder::{Details, Failed, Recorder};
 use crate::classify::Class;
 use crate::routing::{Entry, Next, Outcome, Step};
 use crate::telemetry::metrics::Served;
-use crate::transport::{Assignment, Connection, Failure};
+use crate::transport::{Assignment, Connection, Failure, Timings};
 use crate::upstream::Admission;
 use crate::upstream::registry::Slot;
 
@@ -46,16 +46,16 @@ enum AnswerState {
 }
 
 impl Attempt {
-    pub(super) fn new(step: Step, admission: Admission, began: Instant) -> Self {
+    pub(super) fn new(step: Step, admission: Admission, began: Instant) -> Box<Self> {
         Self::begin(step, Place::Judged(admission), began)
     }
 
-    pub(super) fn relayed(step: Step, slot: Slot, began: Instant) -> Self {
+    pub(super) fn relayed(step: Step, slot: Slot, began: Instant) -> Box<Self> {
         Self::begin(step, Place::Relayed { _slot: slot }, began)
     }
 
-    fn begin(step: Step, place: Place, began: Instant) -> Self {
-        Self {
+    fn begin(step: Step, place: Place, began: Instant) -> Box<Self> {
+        Box::new(Self {
             step,
             began,
             place,
@@ -63,7 +63,7 @@ impl Attempt {
             connect: None,
             assignment: None,
             answer: AnswerState::None,
-        }
+        })
     }
 
     /// Ends an attempt that was never begun, because the upstream has its `max_inflight` requests.
@@ -123,8 +123,8 @@ impl Attempt {
                 let timings = self.assignment().map(|assignment| &assignment.timings);
                 AnswerState::Good(Some(Served {
                     connect: self.connect,
-                    headers: timings.and_then(|timings| timings.headers()),
-                    first_token: timings.and_then(|timings| timings.first_token()),
+                    headers: timings.and_then(Timings::headers),
+                    first_token: timings.and_then(Timings::first_token),
                     total: None,
                 }))
             }

@@ -22,7 +22,7 @@ pub struct Chain {
     /// What is waited before the next attempt.
     pub wait: Duration,
     /// The attempt that runs, or whose answer the client gets.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<Box<Attempt>>,
     course: Course,
     kept: LastResort<Kept>,
 }

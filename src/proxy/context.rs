@@ -29,7 +29,7 @@ pub enum Stage {
     Intake,
     Trying(Box<Trying>),
     /// Relayed as it comes, to one upstream, without a second try.
-    Relaying(Attempt),
+    Relaying(Box<Attempt>),
     /// An upstream's answer goes to the client.
     Committed(Serving),
     /// The gateway answered for itself.
@@ -44,7 +44,7 @@ pub struct Trying {
 
 /// The attempt whose answer the client gets.
 pub enum Serving {
-    Attempt(Attempt),
+    Attempt(Box<Attempt>),
     /// It, or another one that goes on with its stream.
     Resumable(Arc<Resuming>),
     /// It has ended, or broken off.
@@ -95,7 +95,7 @@ impl RequestContext {
     }
 
     /// Ends the attempt whose answer the client gets, where it `is_meant`.
-    fn end_serving(&mut self, is_meant: impl Fn(&Attempt) -> bool, end: impl FnOnce(Attempt, &mut Recorder<'_>)) {
+    fn end_serving(&mut self, is_meant: impl Fn(&Attempt) -> bool, end: impl FnOnce(Box<Attempt>, &mut Recorder<'_>)) {
         let Stage::Committed(serving) = &mut self.stage else {
             return;
         };
@@ -123,7 +123,7 @@ impl RequestContext {
     /// The answer has come to its end, `whole` or because the client has left: its upstream has room for another request.
     pub(super) fn served(&mut self, whole: bool) {
         self.end_serving(
-            |attempt| attempt.is_answered(),
+            Attempt::is_answered,
             |attempt, recorder| attempt.served(whole, recorder),
         );
     }
@@ -131,7 +131,7 @@ impl RequestContext {
     /// The answer broke off after it had begun, and nobody goes on with it.
     pub(super) fn broke_off(&mut self, failure: &Failure) {
         self.end_serving(
-            |attempt| attempt.is_answered(),
+            Attempt::is_answered,
             |attempt, recorder| deliver_broken(attempt, failure, recorder),
         );
     }
@@ -159,7 +159,7 @@ impl RequestContext {
     }
 }
 
-fn deliver_broken(attempt: Attempt, failure: &Failure, recorder: &mut Recorder<'_>) {
+fn deliver_broken(attempt: Box<Attempt>, failure: &Failure, recorder: &mut Recorder<'_>) {
     recorder.progress.is_broken = true;
     let break_off = BreakOff::of(failure, &attempt.step, attempt.assignment());
     attempt.broke_off(&break_off, Next::Deliver.name(), recorder);

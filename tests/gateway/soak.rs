@@ -159,6 +159,7 @@ fn varied(reload: usize) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "scripts/soak shows how far it is")]
 async fn two_hundred_clients_while_upstreams_fail_at_random() {
     let mut soak = Soak::start().await;
     // Some of what it needs it makes when it is first needed.

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 
 use super::*;
 use crate::body::scan;
-use crate::body::scan::tests::document;
+use crate::body::scan::properties::document;
 
 fn joined(segments: &Segments) -> Vec<u8> {
     segments.iter().flat_map(|piece| piece.iter().copied()).collect()
