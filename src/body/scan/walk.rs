@@ -3,8 +3,7 @@
 //! The grammar is checked as `serde_json` checks it (RFC 8259, at any depth, without recursion), but no fault is described: whoever
 //! is told that something is no JSON asks `serde_json` what and where.
 
-/// Looked at together. The compiler makes vector instructions of a loop over so many bytes.
-const BLOCK_BYTES: usize = 32;
+use memchr::memchr2;
 
 /// Calls `member` with the name, its quotes and escapes included, and the value of each member of the object `json`, as they
 /// stand. `None`: it is no JSON object, or `member` has said so.
@@ -106,26 +105,18 @@ fn after_name(json: &[u8], at: usize) -> Option<usize> {
 /// `at` is behind the opening quote.
 fn after_string(json: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        while let Some(block) = json.get(at..at + BLOCK_BYTES)
-            && is_plain(block)
-        {
-            at += BLOCK_BYTES;
+        let rest = json.get(at..)?;
+        let run = memchr2(b'"', b'\\', rest)?;
+        // Control characters have no place in a string.
+        if rest[..run].iter().fold(u8::MAX, |least, &byte| least.min(byte)) < b' ' {
+            return None;
         }
-        match byte(json, at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at = after_escape(json, at + 1)?,
-            0..0x20 => return None,
-            _ => at += 1,
+        at += run + 1;
+        if rest[run] == b'"' {
+            return Some(at);
         }
+        at = after_escape(json, at)?;
     }
-}
-
-/// Whether nothing in `block` ends a string, escapes, or has no place in one.
-fn is_plain(block: &[u8]) -> bool {
-    let marks = block.iter().fold(0, |marks, &byte| {
-        marks | u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
-    });
-    marks == 0
 }
 
 /// `at` is behind the backslash.
