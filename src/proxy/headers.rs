@@ -17,11 +17,11 @@ use crate::upstream::Upstream;
 use crate::upstream::inbound::Screened;
 use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};
 
-const UPSTREAM: &str = "x-gateway-upstream";
-const MODEL: &str = "x-gateway-model";
-const ATTEMPTS: &str = "x-gateway-attempts";
-const ERROR_ORIGIN: &str = "x-gateway-error-origin";
-const SHOULD_RETRY: &str = "x-should-retry";
+static UPSTREAM: HeaderName = HeaderName::from_static("x-gateway-upstream");
+static MODEL: HeaderName = HeaderName::from_static("x-gateway-model");
+static ATTEMPTS: HeaderName = HeaderName::from_static("x-gateway-attempts");
+static ERROR_ORIGIN: HeaderName = HeaderName::from_static("x-gateway-error-origin");
+static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Several SDKs sleep through a longer `retry-after`, however long.
 const RETRY_AFTER_PATIENCE_S: f64 = 60.0;
@@ -225,8 +225,8 @@ impl Screening for Upstream {
 
 /// Keeps SDKs from sleeping through a long `retry-after`.
 pub(super) fn discourage_long_wait(header: &mut ResponseHeader) -> Result<()> {
-    if asks_for_long_wait(&header.headers) && !header.headers.contains_key(SHOULD_RETRY) {
-        header.insert_header(SHOULD_RETRY, HeaderValue::from_static("false"))?;
+    if asks_for_long_wait(&header.headers) && !header.headers.contains_key(&SHOULD_RETRY) {
+        header.insert_header(SHOULD_RETRY.clone(), HeaderValue::from_static("false"))?;
     }
     Ok(())
 }
@@ -264,22 +264,22 @@ fn add_own(
         return Ok(());
     }
     if let Some(served) = served {
-        header.insert_header(UPSTREAM, &*served.upstream.name)?;
+        header.insert_header(UPSTREAM.clone(), &*served.upstream.name)?;
         // Names beyond ASCII go as UTF-8 (RFC 9110 §5.5: obs-text).
         if let Some(model) = served
             .model
             .and_then(|model| HeaderValue::from_bytes(model.as_bytes()).ok())
         {
-            header.insert_header(MODEL, model)?;
+            header.insert_header(MODEL.clone(), model)?;
         }
     }
     let ledger = ledger.to_header();
     if !ledger.is_empty() {
-        header.insert_header(ATTEMPTS, ledger)?;
+        header.insert_header(ATTEMPTS.clone(), ledger)?;
     }
     if let Some(origin) = error_origin {
         header.insert_header(
-            ERROR_ORIGIN,
+            ERROR_ORIGIN.clone(),
             match origin {
                 Origin::Upstream => "upstream",
                 Origin::Gateway => "gateway",

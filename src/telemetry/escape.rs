@@ -20,6 +20,10 @@ pub(super) enum Place {
 
 /// Appends `text`, with `\uXXXX` for what does not print; between quotes the result is a JSON string's content.
 pub(super) fn push(out: &mut String, text: &str, place: Place, bytes_max: usize) {
+    // Nearly all values are of this kind. Looking at all of it at once, the compiler makes vector instructions of the loop.
+    if text.len() <= bytes_max && text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        return out.push_str(text);
+    }
     let kept = &text[..text.floor_char_boundary(bytes_max)];
     let mut rest = kept;
     loop {
@@ -48,7 +52,7 @@ pub(super) fn push(out: &mut String, text: &str, place: Place, bytes_max: usize)
 
 /// Goes as it is, wherever it stands.
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+    matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
 /// Controls, and what reorders or breaks a line without being one (Unicode TR #36). All are below U+10000.

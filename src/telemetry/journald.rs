@@ -2,7 +2,6 @@
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>).
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::io;
 use std::ops::Range;
 use std::os::unix::net::UnixDatagram;
@@ -54,10 +53,7 @@ impl Datagram {
             value.clear();
             match scalar {
                 Scalar::Text(text) => escape::push(&mut value, text, Place::Sized, escape::VALUE_BYTES_MAX),
-                bare => {
-                    // Writing to a string can't fail.
-                    let _ = write!(value, "{bare}");
-                }
+                bare => bare.push_to(&mut value),
             }
             push(&mut bytes, |out| journal_name(out, key), &value);
         });

@@ -1,6 +1,5 @@
 //! JSON, for machines: one object a line.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use log::{Level, Record};
@@ -13,13 +12,11 @@ use super::timestamp::Timestamp;
 /// sense is called `module`, because a target here is an upstream and a model.
 pub(super) fn line(now: SystemTime, record: &Record<'_>) -> String {
     let mut out = String::with_capacity(512);
-    // Writing to a string can't fail.
-    let _ = write!(
-        out,
-        "{{\"ts\":\"{}\",\"level\":\"{}\",\"module\":",
-        Timestamp(now),
-        name(record.level())
-    );
+    out.push_str("{\"ts\":\"");
+    Timestamp(now).push_to(&mut out);
+    out.push_str("\",\"level\":\"");
+    out.push_str(name(record.level()));
+    out.push_str("\",\"module\":");
     push_string(&mut out, record.target(), escape::VALUE_BYTES_MAX);
     out.push_str(",\"msg\":");
     match record.args().as_str() {
@@ -32,9 +29,7 @@ pub(super) fn line(now: SystemTime, record: &Record<'_>) -> String {
         out.push(':');
         match value {
             Scalar::Text(text) => push_string(&mut out, text, escape::VALUE_BYTES_MAX),
-            bare => {
-                let _ = write!(out, "{bare}");
-            }
+            bare => bare.push_to(&mut out),
         }
     });
     out.push_str("}\n");

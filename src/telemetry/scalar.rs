@@ -1,6 +1,6 @@
 //! A record's fields, one by one, as the few types that the formats tell apart.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use log::kv::{Error, Key, Source, Value, VisitSource, VisitValue};
 
@@ -16,6 +16,21 @@ pub(super) enum Scalar<'a> {
 }
 
 /// Numbers and booleans as text, JSON and the journal alike write them; text as it is.
+impl Scalar<'_> {
+    /// Appends it as it is displayed.
+    pub(super) fn push_to(self, out: &mut String) {
+        match self {
+            Self::Unsigned(value) => out.push_str(itoa::Buffer::new().format(value)),
+            Self::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+            Self::Text(value) => out.push_str(value),
+            Self::Signed(_) | Self::Float(_) => {
+                // Writing to a string can't fail.
+                let _ = write!(out, "{self}");
+            }
+        }
+    }
+}
+
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -61,9 +61,7 @@ fn push_field(out: &mut String, key: &str, value: Scalar<'_>) {
             escape::push(out, text, Place::Quoted, escape::VALUE_BYTES_MAX);
             out.push('"');
         }
-        plain => {
-            let _ = write!(out, "{plain}");
-        }
+        plain => plain.push_to(out),
     }
 }
 

@@ -4,23 +4,52 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;
+const TEXT_BYTES: usize = "2026-11-22T01:02:03.456Z".len();
 
 /// UTC, to the millisecond, with `{:.0}` to the second. A time before 1970 is written as its first instant.
 pub struct Timestamp(pub SystemTime);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since_epoch = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (seconds, millis) = (since_epoch.as_secs(), since_epoch.subsec_millis());
-        let (year, month, day) = civil_date(seconds / SECONDS_PER_DAY);
-        let second_of_day = seconds % SECONDS_PER_DAY;
-        let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        let mut text = String::with_capacity(TEXT_BYTES);
+        self.push_to(&mut text);
         match f.precision() {
-            Some(0) => f.write_str("Z"),
-            _ => write!(f, ".{millis:03}Z"),
+            Some(0) => write!(f, "{}Z", &text[..text.len() - ".000Z".len()]),
+            _ => f.write_str(&text),
         }
     }
+}
+
+impl Timestamp {
+    /// Appends it as it is displayed. Each line of the log has one, so it is not left to the formatter.
+    pub(super) fn push_to(&self, out: &mut String) {
+        let since_epoch = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = since_epoch.as_secs();
+        let (year, month, day) = civil_date(seconds / SECONDS_PER_DAY);
+        let second_of_day = seconds % SECONDS_PER_DAY;
+        for (number, digits, end) in [
+            (year, 4, '-'),
+            (month, 2, '-'),
+            (day, 2, 'T'),
+            (second_of_day / 3600, 2, ':'),
+            (second_of_day / 60 % 60, 2, ':'),
+            (second_of_day % 60, 2, '.'),
+            (u64::from(since_epoch.subsec_millis()), 3, 'Z'),
+        ] {
+            push_digits(out, number, digits);
+            out.push(end);
+        }
+    }
+}
+
+/// Appends `number` with zeros before it, so that it has at least so many digits.
+fn push_digits(out: &mut String, number: u64, digits: u32) {
+    for place in (1..digits).rev() {
+        if number < 10_u64.pow(place) {
+            out.push('0');
+        }
+    }
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 /// Days since 1970-01-01 → year, month, day in the Gregorian calendar. Howard Hinnant's `civil_from_days`
