@@ -123,14 +123,14 @@ impl RequestContext {
     /// The answer has come to its end, `whole` or because the client has left: its upstream has room for another request.
     pub(super) fn served(&mut self, whole: bool) {
         self.end_serving(Attempt::is_answered, |attempt, recorder| {
-            attempt.served(whole, recorder)
+            attempt.served(whole, recorder);
         });
     }
 
     /// The answer broke off after it had begun, and nobody goes on with it.
     pub(super) fn broke_off(&mut self, failure: &Failure) {
         self.end_serving(Attempt::is_answered, |attempt, recorder| {
-            deliver_broken(attempt, failure, recorder)
+            deliver_broken(attempt, failure, recorder);
         });
     }
 
