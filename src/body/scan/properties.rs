@@ -212,6 +212,14 @@ proptest! {
     }
 
     #[test]
+    fn what_is_plain_is_told_from_what_is_not(text in prop::collection::vec(prop_oneof![9 => b' '..=u8::MAX, 1 => any::<u8>()], 0..120)) {
+        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        let first = text.iter().position(is_special).unwrap_or(text.len());
+        let told = walk::plain_bytes(&text);
+        prop_assert!(told == first || told < first && text.len() - told < 8, "{told} of {first}");
+    }
+
+    #[test]
     fn any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
         agrees_with_tree(&body)?;
     }
