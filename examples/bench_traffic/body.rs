@@ -13,10 +13,12 @@ pub(crate) enum Exchange {
     Json1m,
     /// 1 KiB of JSON, answered with server-sent events, each written on its own.
     Sse20,
+    /// A stream that begins with one event and then says nothing.
+    Silent,
 }
 
 impl Exchange {
-    pub(crate) const ALL: [Self; 3] = [Self::Json1k, Self::Json1m, Self::Sse20];
+    pub(crate) const ALL: [Self; 4] = [Self::Json1k, Self::Json1m, Self::Sse20, Self::Silent];
 
     /// The request's body.
     pub(crate) fn request(self) -> Vec<u8> {
@@ -24,6 +26,7 @@ impl Exchange {
             Self::Json1k => (1 << 10, false),
             Self::Json1m => (1 << 20, false),
             Self::Sse20 => (1 << 10, true),
+            Self::Silent => (2 << 10, true),
         };
         let open = r#"{"model":"bench","messages":[{"role":"user","content":""#;
         let close = format!(r#""}}],"temperature":0.7,"stream":{stream}}}"#);
@@ -36,7 +39,7 @@ impl Exchange {
     pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Json1k | Self::Json1m => "application/json",
-            Self::Sse20 => "text/event-stream",
+            Self::Sse20 | Self::Silent => "text/event-stream",
         }
     }
 
@@ -49,6 +52,8 @@ impl Exchange {
                 vec![format!("{open}{}{close}", "a".repeat((1 << 10) - open.len() - close.len())).into_bytes()]
             }
             Self::Sse20 => (0..STREAM_EVENTS).map(event).collect(),
+            // The one that says something: clients and proxies then know that the answer has begun.
+            Self::Silent => vec![event(1)],
         }
     }
 }

@@ -2,7 +2,9 @@
 //! HTTP/1.1 over keep-alive sockets, one thread, as little work as possible; every byte that arrives is checked.
 
 mod body;
+mod hold;
 mod load;
+mod turns;
 mod upstream;
 mod wire;
 
@@ -13,6 +15,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use body::Exchange;
+use turns::Pace;
 
 #[derive(Parser)]
 #[command(about = "Mock upstream and load generator of scripts/bench")]
@@ -35,6 +38,19 @@ enum Role {
         connections: usize,
         #[arg(long, default_value_t = 1.0)]
         seconds: f64,
+        /// An open loop with so many requests a second; latencies count from when each was to be sent.
+        #[arg(long, conflicts_with = "requests")]
+        rate: Option<f64>,
+        /// Exactly so many requests, however long they take.
+        #[arg(long, conflicts_with = "seconds")]
+        requests: Option<u64>,
+    },
+    /// Open streams that have begun and then say nothing, tell how many on stdout, and hold them until stdin closes.
+    Hold {
+        #[arg(long)]
+        to: SocketAddr,
+        #[arg(long)]
+        streams: usize,
     },
 }
 
@@ -47,6 +63,17 @@ fn main() -> Result<()> {
             exchange,
             connections,
             seconds,
-        } => runtime.block_on(load::run(to, exchange, connections, Duration::from_secs_f64(seconds))),
+            rate,
+            requests,
+        } => {
+            let time = Duration::from_secs_f64(seconds);
+            let pace = match (rate, requests) {
+                (Some(per_second), _) => Pace::Rate { per_second, time },
+                (None, Some(requests)) => Pace::Requests(requests),
+                (None, None) => Pace::For(time),
+            };
+            runtime.block_on(load::run(to, exchange, connections, pace))
+        }
+        Role::Hold { to, streams } => runtime.block_on(hold::run(to, streams)),
     }
 }

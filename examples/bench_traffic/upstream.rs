@@ -47,27 +47,36 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
     Ok(())
 }
 
+struct Answer {
+    pieces: Vec<Vec<u8>>,
+    /// Nothing follows the pieces, and they are not all of it.
+    falls_silent: bool,
+}
+
 /// Requests and the pieces of their answers, ready to be written.
 struct Answers {
-    known: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
-    broken: Vec<Vec<u8>>,
+    known: Vec<(Vec<u8>, Answer)>,
+    broken: Answer,
 }
 
 impl Answers {
     fn new() -> Self {
         let broken = whole("500 Internal Server Error", "application/json", BROKEN_BODY.as_bytes());
         Self {
-            known: Exchange::ALL.map(|one| (one.request(), pieces(one))).into(),
-            broken: vec![broken],
+            known: Exchange::ALL.map(|one| (one.request(), answer(one))).into(),
+            broken: Answer {
+                pieces: vec![broken],
+                falls_silent: false,
+            },
         }
     }
 
     /// The answer to `body`, if every byte of it is as it was sent.
-    fn to(&self, body: &[u8]) -> Option<&[Vec<u8>]> {
+    fn to(&self, body: &[u8]) -> Option<&Answer> {
         self.known
             .iter()
             .find(|(request, _)| request == body)
-            .map(|(_, answer)| &answer[..])
+            .map(|(_, answer)| answer)
     }
 }
 
@@ -79,17 +88,23 @@ fn whole(status: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-fn pieces(exchange: Exchange) -> Vec<Vec<u8>> {
+fn answer(exchange: Exchange) -> Answer {
     let content_type = exchange.content_type();
-    if exchange != Exchange::Sse20 {
-        return vec![whole("200 OK", content_type, &exchange.response().concat())];
+    let falls_silent = exchange == Exchange::Silent;
+    if exchange != Exchange::Sse20 && !falls_silent {
+        return Answer {
+            pieces: vec![whole("200 OK", content_type, &exchange.response().concat())],
+            falls_silent,
+        };
     }
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n");
     let chunk = |event: &Vec<u8>| [format!("{:x}\r\n", event.len()).as_bytes(), event, b"\r\n"].concat();
     let mut pieces = vec![head.into_bytes()];
     pieces.extend(exchange.response().iter().map(chunk));
-    pieces.push(b"0\r\n\r\n".to_vec());
-    pieces
+    if !falls_silent {
+        pieces.push(b"0\r\n\r\n".to_vec());
+    }
+    Answer { pieces, falls_silent }
 }
 
 /// With a counter of the answers given, the port is the broken one.
@@ -108,8 +123,8 @@ async fn converse(socket: TcpStream, answers: &Answers, broken_answers: Option<&
     let mut body = Vec::new();
     while let Some(head) = connection.head().await? {
         connection.body(&head, &mut body).await?;
-        let pieces = match (answers.to(&body), broken_answers) {
-            (Some(pieces), None) => pieces,
+        let answer = match (answers.to(&body), broken_answers) {
+            (Some(answer), None) => answer,
             (Some(_), Some(count)) => {
                 count.fetch_add(1, Ordering::Relaxed);
                 &answers.broken
@@ -122,8 +137,13 @@ async fn converse(socket: TcpStream, answers: &Answers, broken_answers: Option<&
                 return Err(broken("a request that no client sent"));
             }
         };
-        for piece in pieces {
+        for piece in &answer.pieces {
             connection.socket.write_all(piece).await?;
+        }
+        if answer.falls_silent {
+            // Until the proxy closes: it has nothing more to send.
+            connection.head().await?;
+            return Ok(());
         }
     }
     Ok(())

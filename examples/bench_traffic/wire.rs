@@ -94,6 +94,26 @@ impl Connection {
         }
     }
 
+    /// Reads a chunked body as far as `first`, which must be how it begins.
+    pub(crate) async fn begin(&mut self, head: &Head, first: &[u8]) -> Result<()> {
+        if !matches!(head.framing, Framing::Chunked) {
+            return Err(broken("a stream that is not chunked"));
+        }
+        let mut body = Vec::new();
+        while body.len() < first.len() {
+            let length = self.chunk_length().await?;
+            self.take(length, &mut body).await?;
+            if self.line().await? != 0 || length == 0 {
+                return Err(broken("a stream that ended"));
+            }
+        }
+        if body == first {
+            Ok(())
+        } else {
+            Err(broken("a stream that begins with something else"))
+        }
+    }
+
     async fn take(&mut self, mut length: usize, body: &mut Vec<u8>) -> Result<()> {
         loop {
             let now = length.min(self.unread().len());

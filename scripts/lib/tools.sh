@@ -1,4 +1,4 @@
-# What the tests need besides Rust, found or installed. Sourced by scripts/test.
+# What the tests and measurements need besides Rust, found or installed. Sourced by scripts/test and others.
 
 # command → Debian packages. The packages are in Debian 12 itself; no other source is added.
 declare -A PACKAGE_OF=(
@@ -15,6 +15,7 @@ declare -A PACKAGE_OF=(
     [dbus-daemon]=dbus
     [curl]=curl
     [mount]=mount
+    [valgrind]=valgrind
     [chromium]=chromium
     [chromedriver]=chromium-driver
 )
@@ -51,22 +52,32 @@ require_tools() {
     return 1
 }
 
-# Prometheus' own tool. Its package is unpacked, not installed: installed it would start a server.
-require_promtool() {
-    local unpacked="$PWD/target/tools/prometheus"
-    command -v promtool >/dev/null && return
-    if [[ ! -x $unpacked/usr/bin/promtool ]]; then
+# A program of a package that is unpacked, not installed: installed it would start a server.
+require_unpacked() {
+    local command=$1 package=$2 unpacked="$PWD/target/tools/$2"
+    command -v "$command" >/dev/null && return
+    if [[ ! -x $unpacked/usr/bin/$command && ! -x $unpacked/usr/sbin/$command ]]; then
         if ! command -v apt-get >/dev/null; then
-            echo "missing: promtool (Debian: in the package prometheus)" >&2
+            echo "missing: $command (Debian: in the package $package)" >&2
             return 1
         fi
-        echo "unpacking: prometheus"
+        echo "unpacking: $package"
         ((EUID == 0)) && apt-get -qq update
         mkdir -p "$unpacked"
-        (cd "$unpacked" && apt-get -qq download prometheus && dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb)
+        (cd "$unpacked" && apt-get -qq download "$package" && dpkg-deb --extract "$package"_*.deb . && rm "$package"_*.deb)
     fi
-    PATH="$PATH:$unpacked/usr/bin"
+    PATH="$PATH:$unpacked/usr/bin:$unpacked/usr/sbin"
     export PATH
+}
+
+# Prometheus' own tool.
+require_promtool() {
+    require_unpacked promtool prometheus
+}
+
+# What scripts/bench compares with.
+require_nginx() {
+    require_unpacked nginx nginx
 }
 
 require_cargo() {
