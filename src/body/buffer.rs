@@ -81,9 +81,9 @@ impl Buffer {
                 bytes.extend_from_slice(first);
                 self.0 = Kept::Heap(bytes);
             }
-            // Twice what there was, but not beyond the whole.
+            // All that the heap is for as soon as its word has proved good so far, but not beyond the whole: growing copies.
             Kept::Heap(bytes) if needed > bytes.capacity() => {
-                let capacity = (bytes.capacity() * 2).min(expected).max(needed);
+                let capacity = HEAP_BYTES_MAX.min(expected).max(needed);
                 bytes.reserve_exact(capacity - bytes.len());
             }
             Kept::Heap(_) | Kept::Mapped { .. } => {}
