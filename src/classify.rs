@@ -4,8 +4,6 @@
 //! [table](rules) that applies names its class. What the answer repeats of [the request](said) does not count, and a verdict
 //! says what [it stands on](basis).
 
-use http::HeaderMap;
-
 pub mod hint;
 pub mod message;
 
@@ -17,30 +15,17 @@ mod pattern;
 mod reading;
 mod rules;
 mod said;
+mod signals;
 mod wording;
 
 pub use basis::{Basis, Testimony};
 pub use class::{Action, Class, Scope};
 pub use said::Request;
+pub use signals::Signals;
 
 use basis::Status;
 use reading::Reading;
 use said::Said;
-
-/// What is known of a failed answer.
-#[derive(Debug, Clone, Copy)]
-pub struct Signals<'a> {
-    /// The response's status; 200 where an error came under it.
-    pub status: u16,
-    pub headers: &'a HeaderMap,
-    /// The body's start, decoded, or what [`error_payload`](crate::protocol::judge::Judge::error_payload) gives.
-    pub body: &'a [u8],
-    /// The upstream's provider, where it is known: some rules hold for one provider only.
-    pub provider: Option<&'a str>,
-    /// The request that it is about: what the answer repeats of it is not the upstream's word. `None`: nothing is known of
-    /// it, and words prove nothing.
-    pub request: Option<&'a Request<'a>>,
-}
 
 /// What a failed answer means, and the name of the rule that says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

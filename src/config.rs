@@ -3,6 +3,7 @@
 
 mod admin;
 mod balance;
+mod bounds;
 mod browser;
 mod chain;
 mod diagnostic;
@@ -11,13 +12,16 @@ mod file;
 pub mod glob;
 mod headers;
 mod interpolate;
+mod key_file;
 mod key_like;
 mod keys;
 mod listen;
 mod load;
+mod load_options;
 mod masking;
 pub mod nearest;
 mod passthrough;
+mod pem;
 mod policy;
 mod provider;
 mod quantity;
@@ -26,6 +30,7 @@ mod route;
 mod schema;
 mod search;
 mod secret;
+mod section;
 mod server;
 mod shield;
 mod socket_mode;
@@ -34,6 +39,7 @@ mod tls;
 mod trail;
 mod upstream;
 mod url;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,10 +51,12 @@ use crate::classify::{Action, Class};
 use crate::protocol::Protocol;
 
 pub use admin::of_file as admin_of;
+pub use bounds::ATTEMPTS_MAX;
 pub use browser::ANY_ORIGIN;
 pub use diagnostic::{Diagnostic, Severity};
-pub use load::{KeyPolicy, LoadOptions, Loaded, load};
-pub use policy::ATTEMPTS_MAX;
+pub use load::{Loaded, load};
+pub use load_options::{KeyPolicy, LoadOptions};
+pub use provider::of_url as provider_of;
 pub use schema::schema;
 pub use search::{Found, find};
 pub use socket_mode::OPEN_SOCKET_MODE;
@@ -403,15 +411,4 @@ pub enum LogFormat {
     Text,
     Json,
     Journald,
-}
-
-/// The provider behind a base URL, by its host, as for an upstream that names none.
-///
-/// # Errors
-/// What is wrong with the URL, to be read after its name.
-pub fn provider_of(url: &str) -> Result<Option<&'static str>, String> {
-    match url::parse(url) {
-        Ok(url) => Ok(provider::of_host(&url.host)),
-        Err(complaint) => Err(complaint.reason),
-    }
 }

@@ -5,11 +5,13 @@
 //! The control address sets and clears faults while everything runs.
 
 mod answer;
+mod asked;
 mod chat;
 mod control;
 mod delivery;
 mod embeddings;
 mod fault;
+mod healthy;
 mod messages;
 mod models;
 mod provider;

@@ -3,12 +3,14 @@
 mod activation;
 mod admin;
 mod balance;
+mod bound;
 mod certificates;
 mod clients;
 mod desk;
 mod handover;
 mod launch;
 mod listeners;
+mod log_settings;
 pub mod metrics;
 mod notify;
 mod parting;
@@ -17,13 +19,12 @@ mod readiness;
 pub mod reload;
 pub mod report;
 mod shutdown;
+mod start_error;
 mod status_line;
 pub mod upgrade;
 mod watch;
 mod watchdog;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::SystemTime;
@@ -34,16 +35,13 @@ use pingora_core::connectors::ConnectorOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_proxy::ProxyServiceBuilder;
-use thiserror::Error;
 
-use crate::config::{self, Config, ListenAddress, LogFormat};
+use crate::config::{self, Config};
 use crate::memory;
 use crate::proxy::{Gateway, InFlight, Snapshot};
-use crate::telemetry::{Format, LogSettings};
-use crate::transport::origin::OriginError;
 use crate::transport::{JudgingConnector, descriptors};
 use admin::AdminListener;
-use certificates::{CertificateError, Certificates};
+use certificates::Certificates;
 use clients::Clients;
 use desk::Desk;
 use listeners::{Listeners, OpenSockets};
@@ -55,47 +53,10 @@ use shutdown::{Ending, Shutdown};
 use status_line::StatusLine;
 use watchdog::{Heart, Vein};
 
+pub use bound::Bound;
 pub use launch::{Launch, LaunchError};
-
-/// Why the server did not start.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    #[error("cannot listen on {address}: {reason}{}", hint(.reason))]
-    Listen { address: String, reason: std::io::Error },
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    #[error("signals can't be watched: {0}")]
-    Signals(std::io::Error),
-    #[error(transparent)]
-    Origin(#[from] OriginError),
-}
-
-fn hint(reason: &std::io::Error) -> &'static str {
-    match reason.kind() {
-        std::io::ErrorKind::AddrInUse => "; another process listens there (`ss -ltnp` tells which)",
-        std::io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need CAP_NET_BIND_SERVICE, sockets need a directory that this user may write to"
-        }
-        std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        _ => "",
-    }
-}
-
-/// Where the server listens, once it does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Bound {
-    Tcp { address: SocketAddr, tls: bool },
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Bound {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { address, tls } => write!(f, "{}://{address}", if *tls { "https" } else { "http" }),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
+pub use log_settings::log_settings;
+pub use start_error::StartError;
 
 /// Serves until a signal ends the process; returns only on errors at start. `on_ready` is called once, when
 /// connections are accepted. Without `reread` the configuration stays what it is.
@@ -107,7 +68,7 @@ pub fn run(
     reread: Option<Reread>,
     launch: Launch,
     on_ready: impl FnOnce(&[Bound]) + Send + 'static,
-) -> Result<(), ServeError> {
+) -> Result<(), StartError> {
     descriptors::raise_limit();
     let loaded_at = SystemTime::now();
     let snapshot = Snapshot::compile(&config, reload::unix_seconds(loaded_at), None)?;
@@ -134,7 +95,7 @@ pub fn run(
         program: launch.program,
         predecessor: predecessor.clone(),
     })
-    .map_err(ServeError::Signals)?;
+    .map_err(StartError::Signals)?;
     let mut inherited = launch.inherited;
     let mut listeners = Listeners::bind(&config.listen, &mut inherited, &sockets)?;
     let admin = config
@@ -251,29 +212,5 @@ fn server_conf(config: &Config) -> ServerConf {
         grace_period_seconds: Some(u64::from(u32::MAX)),
         graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
-    }
-}
-
-/// What the logger needs to know of the configuration.
-pub fn log_settings(log: &config::Log) -> LogSettings {
-    let format = match log.format {
-        LogFormat::Auto => Format::Auto,
-        LogFormat::Text => Format::Text,
-        LogFormat::Json => Format::Json,
-        LogFormat::Journald => Format::Journald,
-    };
-    LogSettings {
-        level: log.level,
-        format,
-    }
-}
-
-impl From<&ListenAddress> for String {
-    /// As Pingora knows the listener.
-    fn from(address: &ListenAddress) -> Self {
-        match address {
-            ListenAddress::Tcp(address) => address.clone(),
-            ListenAddress::Unix(path) => path.display().to_string(),
-        }
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::classify::Class;
 use crate::config::{self, BaseUrl, HttpVersions, Policy, UpstreamTls};
 use crate::protocol::Protocol;
 
@@ -22,6 +23,9 @@ pub use balance::Balance;
 pub use credential::Credential;
 pub use health::Standing;
 pub use registry::Registry;
+
+use balance::{Failed, Moment, News, Remaining, Turn};
+use setback::Setback;
 
 /// Shorter values of headers and parameters are taken for settings.
 const SECRET_MIN_BYTES: usize = 12;
@@ -111,6 +115,29 @@ impl Upstream {
         // What is shorter than a key is the value of a switch, and a word like any other.
         let others = sent.chain(query).filter(|value| value.len() >= SECRET_MIN_BYTES);
         self.credential.secret().into_iter().chain(others)
+    }
+
+    /// What a failure with its upstream or a model there says, once what is known of the account is taken into account: an
+    /// empty one bears out what the answer says in words.
+    pub fn weigh(&self, setback: Setback) -> Setback {
+        let is_spent = || self.balance.as_ref().is_some_and(Balance::is_spent);
+        if setback.class == Class::OutOfCredits && is_spent() {
+            setback.borne_out()
+        } else {
+            setback
+        }
+    }
+
+    /// How its account stands; `None` where no `balance` is configured.
+    pub fn balance(&self) -> Option<balance::Status> {
+        self.balance.as_ref().map(Balance::status)
+    }
+
+    /// Takes in what a poll told of its account.
+    pub fn learn_balance(&self, turn: Turn, told: Result<Remaining, Failed>, now: Moment, draw: f64) -> News {
+        self.balance.as_ref().map_or_else(News::default, |balance| {
+            balance.learn(turn, told, &self.registry, now, draw)
+        })
     }
 
     pub fn speaks(&self, protocol: Protocol) -> bool {

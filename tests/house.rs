@@ -1,9 +1,12 @@
 //! The rules of this repository, as tests. ARCHITECTURE.md says why; a failure here says what to do.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "house/circles.rs"]
+mod circles;
 #[path = "house/code.rs"]
 mod code;
 
@@ -171,6 +174,34 @@ fn modules_import_only_whom_they_may() {
         &faults,
         "Move the type to where both may see it, or pass a value in. Only if the architecture itself changes: IMPORTS in tests/house.rs \
          and \"Who may import whom\" in ARCHITECTURE.md.",
+    );
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let module = |file: &Path| {
+        let parts = file.with_extension("");
+        let parts = parts.iter().skip(1).map(|part| part.to_string_lossy().into_owned());
+        parts.collect::<Vec<_>>().join("::")
+    };
+    let sources: BTreeMap<String, String> = shipped_code()
+        .into_iter()
+        .map(|(file, _, code)| (module(&file), code))
+        .collect();
+    let mut faults = Vec::new();
+    for circle in circles::circles(&sources) {
+        faults.push(format!("{} files name each other in a circle:", circle.len()));
+        let others = |named: &BTreeSet<String>| named.iter().cloned().collect::<Vec<_>>().join(", ");
+        faults.extend(
+            circle
+                .iter()
+                .map(|(file, named)| format!("    {file} names {}", others(named))),
+        );
+    }
+    expect_none(
+        &faults,
+        "A reader of one of these files has to know all of them. Move the type or function that two of them need to a file \
+         below both, called by what it holds; or pass in what is needed.",
     );
 }
 

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 
-use super::Signals;
 use super::pattern::squash;
+use super::signals::Signals;
 use crate::protocol::HELD_MAX_BYTES;
 use crate::protocol::event::is_failure;
 use crate::protocol::sse::Events;

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{environment, terminal};
+use super::configuration::environment;
+use super::terminal;
 use crate::config::{self, KeyPolicy, LoadOptions, Severity};
 
 /// Check a configuration file and report every fault in it

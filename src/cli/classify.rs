@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
-use super::{BAD_USAGE, terminal};
+use super::terminal;
 use crate::classify::{Action, Class, Verdict};
 use crate::config;
 use answer::Answer;
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Err(error) => {
             terminal::complain(&format!("error: {error:#}"));
-            Ok(ExitCode::from(BAD_USAGE))
+            Ok(ExitCode::from(terminal::BAD_USAGE))
         }
     }
 }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::configuration;
 use crate::config::{Config, KeyPolicy};
 use crate::drill::{FAULTS, FaultSpec, StandIns};
 use crate::server::Launch;
@@ -45,7 +46,7 @@ fn fault_help() -> String {
 /// Starts the stand-ins and the gateway before them, shows a request that switches, and serves until the gateway ends
 /// (with `--once`: until the request is shown).
 pub(super) fn run(args: &DrillArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = super::load(args.config.as_deref(), KeyPolicy::Optional)? else {
+    let Some(loaded) = configuration::load(args.config.as_deref(), KeyPolicy::Optional)? else {
         return Ok(ExitCode::FAILURE);
     };
     telemetry::init(server::log_settings(&loaded.config.log));

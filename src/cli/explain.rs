@@ -1,6 +1,8 @@
 //! `switchback explain MODEL`: the chain as production takes it, and the path through supposed failures.
 
+mod asked;
 mod chain;
+mod explanation;
 mod json;
 mod masking;
 mod seen;
@@ -15,16 +17,16 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::terminal;
+use super::{configuration, terminal};
 use crate::config::{Config, KeyPolicy};
 use crate::protocol::Protocol;
 use crate::protocol::account::guard_of;
 use crate::protocol::endpoint::endpoint;
 use crate::protocol::path::normal;
 use crate::routing::{Course, Plan, Route, RouteTable, plan, unroutable};
-use chain::Place;
+use asked::Asked;
+use explanation::Explanation;
 use supposition::{Supposition, fates};
-use walk::Walk;
 
 /// Explain a model's chain: what each target is sent, and what becomes of a request when some fail
 ///
@@ -83,15 +85,6 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
-/// What the client is supposed to ask.
-struct Asked {
-    model: String,
-    protocol: Protocol,
-    path: String,
-    query: Option<String>,
-    stream: bool,
-}
-
 /// The request as it is planned.
 struct Request<'a> {
     route: &'a Arc<Route>,
@@ -99,17 +92,8 @@ struct Request<'a> {
     began: Instant,
 }
 
-/// Everything that is told.
-struct Explanation<'a> {
-    asked: &'a Asked,
-    route: &'a Route,
-    places: Vec<Place<'a>>,
-    suppositions: &'a [Supposition],
-    walk: Walk,
-}
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = super::load(arguments.config.as_deref(), KeyPolicy::Optional)? else {
+    let Some(loaded) = configuration::load(arguments.config.as_deref(), KeyPolicy::Optional)? else {
         return Ok(ExitCode::FAILURE);
     };
     let config = &loaded.config;
@@ -117,7 +101,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let asked = arguments.asked();
     if let Some(fault) = strangers(&table, &arguments.suppositions) {
         terminal::complain(&format!("error: {fault}"));
-        return Ok(ExitCode::from(super::BAD_USAGE));
+        return Ok(ExitCode::from(terminal::BAD_USAGE));
     }
     let began = Instant::now();
     let (route, plan) = match planned(&table, &asked, began) {

@@ -35,8 +35,7 @@ pub(super) struct Arguments {
     directory: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut program = super::command();
+pub(super) fn run(arguments: &Arguments, mut program: clap::Command) -> anyhow::Result<ExitCode> {
     program.build();
     let mut page = page(&program)?;
     page.extend_from_slice(COMMON.as_bytes());

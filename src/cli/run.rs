@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::configuration;
 use crate::config::KeyPolicy;
 use crate::server::Launch;
 use crate::server::reload::Reread;
@@ -34,7 +35,7 @@ fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Some(launch) = Launch::of_this_process()? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let (faults, loaded) = super::read(arguments.config.as_deref(), KeyPolicy::Required);
+    let (faults, loaded) = configuration::read(arguments.config.as_deref(), KeyPolicy::Required);
     if !faults.is_empty() {
         telemetry::print(faults);
     }
@@ -49,7 +50,7 @@ fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "configuration loaded"
     );
     let reread = Reread {
-        env: super::environment,
+        env: configuration::environment,
         diagnostics: loaded.diagnostics,
         read: loaded.read,
     };

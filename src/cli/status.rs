@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{environment, terminal};
+use super::configuration::environment;
+use super::terminal;
 use crate::config;
 use ask::Place;
 use text::View;

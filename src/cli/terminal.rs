@@ -2,6 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+/// The exit status where the command line was wrong, or named nothing to do.
+pub(super) const BAD_USAGE: u8 = 2;
+
 /// One line to standard error. Where that is closed, nobody is left to tell.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");

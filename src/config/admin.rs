@@ -5,10 +5,11 @@ use std::path::Path;
 use super::diagnostic::Diagnostic;
 use super::document::{self, Node, Value};
 use super::interpolate::Origin;
+use super::load_options::{KeyPolicy, LoadOptions};
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::trail::Trail;
-use super::{Admin, KeyPolicy, Listener, LoadOptions, browser, file, keys, listen, load, quantity};
+use super::{Admin, Listener, browser, file, keys, listen, quantity};
 
 /// What a variable's stand-in becomes: practising needs no other.
 const STAND_IN: &str = "127.0.0.1:9091";
@@ -39,7 +40,7 @@ pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken
 
 /// The admin listener that `file` names, whatever else is wrong with the file: while it is being edited is when one wants to look.
 pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admin> {
-    let bytes = file::read(file, load::FILE_BYTES_MAX);
+    let bytes = file::read(file, file::CONFIGURATION_BYTES_MAX);
     let trail = Trail::of(file, &bytes);
     let text = String::from_utf8(bytes.ok()?).ok()?;
     let alone = section(&text).to_owned();

@@ -4,16 +4,11 @@ use std::time::Duration;
 
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
-use super::reader::{Fields, Reader, words};
+use super::reader::{Fields, Reader};
 use super::source::Place;
+use super::words::BALANCE_PRESETS;
 use super::{Balance, BalancePreset, BalanceSource, Key, Upstream, keys, quantity, url};
 
-const PRESETS: [(&str, BalancePreset); 4] = [
-    ("openrouter", BalancePreset::OpenRouter),
-    ("deepseek", BalancePreset::DeepSeek),
-    ("moonshot", BalancePreset::Moonshot),
-    ("one-api", BalancePreset::OneApi),
-];
 const HELP: &str = "write `openrouter`, `deepseek`, `moonshot` or `one-api`, `{ from: one of these, every, low }` or \
                     `{ url, pointer, every, low }`";
 const BAD: &str = "bad-balance";
@@ -24,14 +19,10 @@ const EVERY_MIN: Duration = Duration::from_secs(1);
 const LOW: f64 = 1.0;
 const LOW_MAX: f64 = 1e12;
 
-pub(super) fn preset_names() -> Vec<&'static str> {
-    words(&PRESETS)
-}
-
 impl BalancePreset {
     /// As it is written.
     pub fn name(self) -> &'static str {
-        PRESETS
+        BALANCE_PRESETS
             .iter()
             .find(|(_, preset)| *preset == self)
             .map_or("", |(name, _)| name)
@@ -47,7 +38,7 @@ pub(super) fn balance(reader: &mut Reader<'_>, node: &Node, at: Place, upstream:
     }
     match &node.value {
         Value::Scalar(_) => Some(Balance {
-            source: BalanceSource::Preset(reader.one_of(node, "`balance`", &PRESETS)?),
+            source: BalanceSource::Preset(reader.one_of(node, "`balance`", &BALANCE_PRESETS)?),
             every: EVERY,
             low: LOW,
         }),
@@ -81,7 +72,9 @@ fn mapping(reader: &mut Reader<'_>, node: &Node, at: Place, upstream: &Upstream)
 fn source(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Place, upstream: &Upstream) -> Option<BalanceSource> {
     let fault = match (fields.get("from"), fields.get("url"), fields.get("pointer")) {
         (Some(from), None, None) => {
-            return reader.one_of(from, "`from`", &PRESETS).map(BalanceSource::Preset);
+            return reader
+                .one_of(from, "`from`", &BALANCE_PRESETS)
+                .map(BalanceSource::Preset);
         }
         (None, Some(address), Some(pointer)) => {
             let path_and_query = path_at(reader, address, upstream);

@@ -24,9 +24,6 @@ const OWN_HEADERS: [&str; 11] = [
     "x-gateway-request-id",
 ];
 
-/// The characters of a header's name (RFC 9110 §5.6.2), as a regular expression.
-pub(super) const NAME_PATTERN: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
-
 /// A header's name that may be written, in lower case.
 pub(super) fn header_name(text: &str) -> Result<HeaderName, Complaint> {
     const CODE: &str = "bad-header";

@@ -1,85 +1,8 @@
 //! Every key of the file, once: readers accept these and no others, `switchback check --schema` prints them, and a
 //! test holds docs/configuration.md to them.
 
-use super::{balance, headers, policy, provider, route, secret, server, upstream};
-
-/// A mapping with known keys.
-pub(super) struct Section {
-    /// In the schema; a page of the documentation has it too.
-    pub(super) name: &'static str,
-    pub(super) meaning: &'static str,
-    pub(super) keys: &'static [Key],
-    /// Another section whose keys stand beside these.
-    pub(super) and: Option<&'static Section>,
-}
-
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) shape: Shape,
-    pub(super) absent: Absent,
-    pub(super) meaning: &'static str,
-}
-
-/// What a key's absence means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Absent {
-    /// It must be there.
-    Required,
-    /// The same as this, written.
-    Written(&'static str),
-    /// What takes its place, in words.
-    Told(&'static str),
-}
-
-/// What may be written as a value. Any single value may be, or hold, a variable.
-pub(super) enum Shape {
-    /// Any single value.
-    Text,
-    Duration,
-    /// Zero or more, with a fraction.
-    Amount,
-    Size,
-    Flag,
-    Number {
-        least: u32,
-        most: u32,
-    },
-    Word(fn() -> Vec<&'static str>),
-    /// One of these is usual, others may be.
-    Suggested(fn() -> Vec<&'static str>),
-    Section(&'static Section),
-    List(&'static Shape),
-    /// The keys are the user's own names.
-    Names {
-        usual: fn() -> Vec<&'static str>,
-        /// What others look like: a regular expression.
-        others: &'static str,
-        shape: &'static Shape,
-        /// It may be empty.
-        empty: bool,
-    },
-    OneOf(&'static [Shape]),
-    /// For a later version: an error that says so.
-    Reserved,
-}
-
-impl Section {
-    /// Its keys and those that stand beside them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
-        let beside = self.and.map_or(&[] as &[Key], |section| section.keys);
-        self.keys.iter().chain(beside)
-    }
-
-    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
-        self.all().find(|key| key.name == name)
-    }
-}
-
-impl Key {
-    pub(super) fn is_reserved(&self) -> bool {
-        matches!(self.shape, Shape::Reserved)
-    }
-}
+use super::section::{Absent, Key, Section, Shape};
+use super::{bounds, provider, words};
 
 macro_rules! section {
     ($name:ident = $called:literal, $meaning:literal $(and $beside:ident)? => {
@@ -107,7 +30,7 @@ use Absent::{Required, Told, Written};
 use Shape::{Amount, Duration, Flag, List, Names, Number, OneOf, Reserved, Size, Suggested, Text, Word};
 
 const NONE: Absent = Told("none");
-const COUNT_MAX: u32 = policy::ATTEMPTS_MAX;
+const COUNT_MAX: u32 = bounds::ATTEMPTS_MAX;
 
 fn no_names() -> Vec<&'static str> {
     Vec::new()
@@ -125,7 +48,7 @@ section! {
         "routes" = Names { usual: no_names, others: ".", shape: &CHAIN_OR_ROUTE, empty: false }, Required,
             "Model name, or a glob with `*` → an ordered list of targets. Exact names win, then the glob with most literal characters.";
         "server" = Shape::Section(&SERVER), NONE, "The process: threads, bounds, stopping.";
-        "upstreams" = Names { usual: no_names, others: upstream::NAME_PATTERN, shape: &Shape::Section(&UPSTREAM), empty: false }, Required,
+        "upstreams" = Names { usual: no_names, others: bounds::UPSTREAM_NAME_PATTERN, shape: &Shape::Section(&UPSTREAM), empty: false }, Required,
             "The providers' endpoints, by names of your own (`[a-z0-9][a-z0-9_-]*`).";
     }
 }
@@ -169,22 +92,22 @@ section! {
 section! {
     UPSTREAM = "upstream", "A provider's endpoint." => {
         "url" = Text, Required, "The base URL that one would give the provider's own SDK: `https://api.openai.com/v1`, `https://api.anthropic.com`.";
-        "balance" = OneOf(&[Word(balance::preset_names), Shape::Section(&BALANCE)]), NONE,
+        "balance" = OneOf(&[Word(words::balance_presets), Shape::Section(&BALANCE)]), NONE,
             "How the remaining credit is read: by a provider's name, or a mapping.";
         "cooldown" = Shape::Section(&COOLDOWN), Told("from `policy`"), "When and for how long it is left alone.";
         "forward_headers" = List(&Text), NONE,
             "Headers of clients that go there although they would stay: those of browsers, networks, accounts and credentials.";
-        "headers" = Names { usual: no_names, others: headers::NAME_PATTERN, shape: &Text, empty: true }, NONE, "Added to every request to it.";
-        "http" = Word(upstream::http_versions), Written("auto"), "`auto` asks the server (ALPN).";
-        "key" = OneOf(&[Suggested(secret::words), Shape::Section(&KEY)]), Written("none"),
+        "headers" = Names { usual: no_names, others: bounds::HEADER_NAME_PATTERN, shape: &Text, empty: true }, NONE, "Added to every request to it.";
+        "http" = Word(words::http_versions), Written("auto"), "`auto` asks the server (ALPN).";
+        "key" = OneOf(&[Suggested(words::keys), Shape::Section(&KEY)]), Written("none"),
             "The credential: `${VAR}`, `{ env: VAR }`, `{ file: PATH }`, `{ credential: NAME }`, `passthrough` (the client's own) or `none`.";
         "key_header" = Text, Told("by protocol"),
             "The header that carries the key: `authorization` with `Bearer ` for openai, `x-api-key` for anthropic, unless another is named.";
-        "max_inflight" = Number { least: 1, most: upstream::INFLIGHT_MAX }, NONE,
+        "max_inflight" = Number { least: 1, most: bounds::INFLIGHT_MAX }, NONE,
             "More requests than this at once go to the next target (class `saturated`).";
         "prefill" = Flag, Written("false"),
             "It goes on with a trailing assistant message, so a chat stream that breaks off may be resumed here.";
-        "protocol" = OneOf(&[Word(upstream::protocol_names), List(&Word(upstream::protocol_names))]), Written("openai"),
+        "protocol" = OneOf(&[Word(words::protocols), List(&Word(words::protocols))]), Written("openai"),
             "What it speaks, or a list of both.";
         "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that hold for one provider only.";
         "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Parameters of every request to it, in place of the client's of these names.";
@@ -205,7 +128,7 @@ section! {
 section! {
     BALANCE = "balance", "How the remaining credit is read: `from` a known provider, or by `url` and `pointer`." => {
         "every" = Duration, Written("60s"), "The time between readings, at least `1s`.";
-        "from" = Word(balance::preset_names), NONE, "A provider whose own endpoint is known.";
+        "from" = Word(words::balance_presets), NONE, "A provider whose own endpoint is known.";
         "low" = Amount, Written("1.0"), "Below this amount the log warns, in whatever the provider counts.";
         "pointer" = Text, NONE, "A JSON pointer (RFC 6901) to the remaining amount in the answer; with `url`.";
         "url" = Text, NONE, "A path at the upstream, from its root, with or without a query; with `pointer`.";
@@ -246,7 +169,7 @@ section! {
 section! {
     SPREAD_ITEM = "spread-item", "One of the equals." => {
         "target" = UPSTREAM_TARGET, Required, "`UPSTREAM`, `UPSTREAM/MODEL` or `{ upstream, model }`.";
-        "weight" = Number { least: 1, most: route::WEIGHT_MAX }, Written("1"), "Its share among the others.";
+        "weight" = Number { least: 1, most: bounds::WEIGHT_MAX }, Written("1"), "Its share among the others.";
     }
 }
 
@@ -259,8 +182,8 @@ section! {
 section! {
     POLICY = "policy", "What failures lead to." => {
         "cooldown" = Shape::Section(&COOLDOWN), NONE, "When and for how long what fails is left alone.";
-        "exhausted" = Word(policy::exhausted_words), Written("last"), "Whose answer the client gets when all failed.";
-        "on" = Names { usual: policy::class_names, others: "^[45][0-9][0-9]$", shape: &Word(policy::action_words), empty: true }, Written("{}"),
+        "exhausted" = Word(words::exhausted), Written("last"), "Whose answer the client gets when all failed.";
+        "on" = Names { usual: words::classes, others: "^[45][0-9][0-9]$", shape: &Word(words::actions), empty: true }, Written("{}"),
             "Class or status code → what is done.";
         "retry" = Shape::Section(&RETRY), NONE, "How often, and after which waits.";
         "timeouts" = Shape::Section(&TIMEOUTS), NONE, "The five clocks.";
@@ -303,7 +226,7 @@ section! {
         "attempt_header" = Flag, Written("true"), "Answers say who served them and what was tried (`x-gateway-attempts`).";
         "client_timeout" = Duration, Written("60s"),
             "Bounds receiving the whole request; where that is relayed as it comes, each silence within it.";
-        "connections" = OneOf(&[Word(server::connection_words), Number { least: 1, most: server::CONNECTIONS_MAX }]), Written("auto"),
+        "connections" = OneOf(&[Word(words::auto), Number { least: 1, most: bounds::CONNECTIONS_MAX }]), Written("auto"),
             "The most client connections at once; `auto` is half of what the limit on open files leaves for sockets, at most 32768.";
         "drain" = Duration, Written("10m"), "Bounds how long running responses may take after a stop signal.";
         "idle" = Duration, Written("75s"), "Bounds how long a client's connection may be open without a request.";
@@ -314,7 +237,7 @@ section! {
         "passthrough" = OneOf(&[Text, Shape::Section(&PASSTHROUGH)]), NONE,
             "The upstream for requests that no model routes (files, batches, …), or a mapping; without it they get a 404.";
         "send_timeout" = Duration, Written("5m"), "Bounds how long a client may take nothing of its answer; every byte that it takes starts the clock anew.";
-        "threads" = OneOf(&[Word(server::thread_words), Number { least: 1, most: server::THREADS_MAX }]), Written("auto"),
+        "threads" = OneOf(&[Word(words::auto), Number { least: 1, most: bounds::THREADS_MAX }]), Written("auto"),
             "`auto` is one a core; a change takes effect with the next start.";
         "watch" = Flag, Written("true"), "A changed file is taken by itself; `false` takes changes on SIGHUP only.";
     }
@@ -330,7 +253,7 @@ section! {
 
 section! {
     LOG = "log", "How much is logged, and how." => {
-        "format" = Word(server::format_words), Written("auto"), "`auto`: journald fields under systemd, text on a terminal, JSON else.";
-        "level" = Word(server::level_words), Written("info"), "The least severe records that are written.";
+        "format" = Word(words::log_formats), Written("auto"), "`auto`: journald fields under systemd, text on a terminal, JSON else.";
+        "level" = Word(words::log_levels), Written("info"), "The least severe records that are written.";
     }
 }

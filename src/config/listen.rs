@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
-use super::file::{self, Pem};
 use super::interpolate::Origin;
+use super::pem::{self, Pem};
 use super::reader::Reader;
 use super::source::Place;
 use super::{Identity, ListenAddress, Listener, browser, keys, quantity, socket_mode};
@@ -136,10 +136,10 @@ fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<Identity> {
     let fields = reader.fields(node, at, "`tls`", &keys::LISTENER_TLS)?;
     let cert = fields
         .required(reader, "cert")
-        .and_then(|node| file::pem(reader, node, "`cert`", Pem::Certificates));
+        .and_then(|node| pem::read(reader, node, "`cert`", Pem::Certificates));
     let key = fields
         .required(reader, "key")
-        .and_then(|node| file::pem(reader, node, "`key`", Pem::PrivateKey));
+        .and_then(|node| pem::read(reader, node, "`key`", Pem::PrivateKey));
     cert.zip(key).map(|(cert, key)| Identity { cert, key })
 }
 

@@ -5,30 +5,12 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{self, Node};
+use super::load_options::LoadOptions;
 use super::masking::Secrets;
 use super::reader::Reader;
 use super::source::{Place, Source};
 use super::trail::{Read, Trail};
 use super::{Config, admin, chain, file, keys, listen, policy, route, server, upstream};
-
-/// Some ten thousand routes.
-pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
-
-/// Where a configuration's values come from besides its file.
-pub struct LoadOptions<'a> {
-    /// The process environment, or a stand-in for it.
-    pub env: &'a dyn Fn(&str) -> Option<String>,
-    pub keys: KeyPolicy,
-}
-
-/// Whether variables, key files, credentials and certificates must be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyPolicy {
-    Required,
-    /// What is unset or can't be read becomes a placeholder (an upstream's key, a header, a URL's host), the
-    /// default (a duration, a number) or none (a certificate): for practising without them.
-    Optional,
-}
 
 /// The outcome of [`load`].
 pub struct Loaded {
@@ -70,7 +52,7 @@ impl Loaded {
 
 /// Reads and validates `file` and the files that it names. Never fails: the faults are in the outcome, all of them.
 pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
-    let bytes = file::read(file, FILE_BYTES_MAX);
+    let bytes = file::read(file, file::CONFIGURATION_BYTES_MAX);
     let trail = Trail::of(file, &bytes);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
     match text {

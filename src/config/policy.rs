@@ -2,37 +2,18 @@
 
 use std::time::Duration;
 
+use super::bounds::ATTEMPTS_MAX;
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
 use super::nearest::nearest;
-use super::reader::{Fields, Reader, quote, words};
+use super::reader::{Fields, Reader, quote};
 use super::source::Place;
+use super::words::{self, ACTIONS, EXHAUSTED};
 use super::{
     Cooldown, CooldownOverrides, Exhausted, OnKey, PolicyOverrides, Retry, RetryOverrides, TimeoutOverrides, Timeouts,
 };
 use super::{Policy, keys, quantity};
 use crate::classify::{Action, Class};
-
-/// Of attempts, and of everything else that is counted.
-pub const ATTEMPTS_MAX: u32 = 1_000;
-
-const EXHAUSTED: [(&str, Exhausted); 2] = [("last", Exhausted::Last), ("first", Exhausted::First)];
-const ACTIONS: [(&str, Action); 3] = [
-    ("deliver", Action::Deliver),
-    ("fallback", Action::Fallback),
-    ("retry", Action::Retry),
-];
-pub(super) fn exhausted_words() -> Vec<&'static str> {
-    words(&EXHAUSTED)
-}
-
-pub(super) fn action_words() -> Vec<&'static str> {
-    words(&ACTIONS)
-}
-
-pub(super) fn class_names() -> Vec<&'static str> {
-    Class::in_policy().map(Class::name).collect()
-}
 
 /// The built-in policy with `node`'s keys over it.
 pub(super) fn policy(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Policy {
@@ -157,7 +138,7 @@ fn on_key(text: &str) -> Result<OnKey, Complaint> {
             )),
         };
     }
-    let names = class_names();
+    let names = words::classes();
     let help = match nearest(text, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the classes are {}; status codes stand alone: `429`", names.join(", ")),

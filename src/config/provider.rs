@@ -1,6 +1,6 @@
 //! Host → provider: which rules hold for an upstream that does not say so itself.
 
-use super::glob;
+use super::{glob, url};
 
 /// Patterns of hosts, from the providers' own API references. A provider may have several.
 const HOSTS: [(&str, &str); 37] = [
@@ -52,6 +52,17 @@ pub(super) fn of_host(host: &str) -> Option<&'static str> {
         .iter()
         .find(|(pattern, _)| glob::matches(pattern, host))
         .map(|&(_, provider)| provider)
+}
+
+/// The provider behind a base URL, by its host, as for an upstream that names none.
+///
+/// # Errors
+/// What is wrong with the URL, to be read after its name.
+pub fn of_url(url: &str) -> Result<Option<&'static str>, String> {
+    match url::parse(url) {
+        Ok(url) => Ok(of_host(&url.host)),
+        Err(complaint) => Err(complaint.reason),
+    }
 }
 
 /// Every name that `provider` may have without a warning.

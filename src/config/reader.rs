@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
+use super::file;
 use super::interpolate::{self, BadVariableKind, Origin};
-use super::keys::{Key, Section};
+use super::load_options::{KeyPolicy, LoadOptions};
 use super::nearest::nearest;
+use super::section::{Key, Section};
 use super::source::{Place, Source};
 use super::trail::Trail;
-use super::{KeyPolicy, LoadOptions, file};
 
 /// What an unset variable is replaced by where keys are optional.
 pub(super) const STAND_IN: &str = "placeholder";
@@ -379,11 +380,6 @@ impl<'a> Reader<'a> {
             None => place,
         }
     }
-}
-
-/// The words of a table that [`Reader::one_of`] reads with.
-pub(super) fn words<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
-    table.iter().map(|&(word, _)| word).collect()
 }
 
 /// A value for a message: in backquotes, on one line, not too long. Backquotes of its own would end the quotation, behind

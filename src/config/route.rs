@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::bounds::WEIGHT_MAX;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::reader::{Entry, Fields, Reader, Text, quotable, quote};
@@ -10,7 +11,6 @@ use super::source::Place;
 use super::{Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
 use super::{keys, policy, quantity};
 
-pub(super) const WEIGHT_MAX: u32 = 1_000_000;
 const TARGET_FORMS: &str =
     "a target is `UPSTREAM`, `UPSTREAM/MODEL`, `{ upstream, model }`, `{ spread: [...] }` or `{ route: NAME }`";
 

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{self, Absent, Key, Section, Shape};
+use super::keys;
+use super::section::{Absent, Key, Section, Shape};
 
 /// Any value may be, or hold, a variable.
 const VARIABLE: &str = r"\$\{";

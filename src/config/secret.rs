@@ -9,17 +9,12 @@ use super::document::{Node, Value};
 use super::interpolate::{Origin, is_name};
 use super::reader::{Reader, STAND_IN, Text, quotable, quote};
 use super::source::Place;
-use super::{Key, Secret, file, keys};
+use super::{Key, Secret, key_file, keys};
 
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 /// The packaged unit hands over `/etc/switchback/keys/NAME` under this and `NAME`.
 const PACKAGED: &str = "keys_";
 const HELP: &str = "write `${VAR}`, `{ env: VAR }`, `{ file: PATH }`, `{ credential: NAME }`, `passthrough` or `none`";
-
-/// Written in place of a key, they mean something else.
-pub(super) fn words() -> Vec<&'static str> {
-    vec!["passthrough", "none"]
-}
 
 impl Secret {
     pub fn new(value: impl Into<String>) -> Self {
@@ -121,7 +116,7 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
             let path = reader.resolve(&text.value);
             let value = from_file(reader, &text, &path);
             if value.is_ok() {
-                file::warn_if_open(reader, &text, &path);
+                key_file::warn_if_open(reader, &text, &path);
             }
             value
         }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::bounds::{CONNECTIONS_MAX, THREADS_MAX};
 use super::diagnostic::Complaint;
 use super::document::Node;
-use super::reader::{Reader, words};
+use super::reader::Reader;
 use super::source::Place;
+use super::words::{LOG_FORMATS, LOG_LEVELS};
 use super::{Diagnostic, Log, LogFormat, Server, Upstream};
 use super::{keys, passthrough, quantity};
 use crate::memory;
@@ -16,39 +18,6 @@ const BODY_BYTES_MAX: u64 = 1 << 30;
 const MEMORY_BYTES_MIN: usize = 1 << 20;
 /// 64 TiB.
 const MEMORY_BYTES_MAX: u64 = 1 << 46;
-pub(super) const THREADS_MAX: u32 = 1_024;
-pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
-
-const LEVELS: [(&str, LevelFilter); 6] = [
-    ("off", LevelFilter::Off),
-    ("error", LevelFilter::Error),
-    ("warn", LevelFilter::Warn),
-    ("info", LevelFilter::Info),
-    ("debug", LevelFilter::Debug),
-    ("trace", LevelFilter::Trace),
-];
-const FORMATS: [(&str, LogFormat); 4] = [
-    ("auto", LogFormat::Auto),
-    ("text", LogFormat::Text),
-    ("json", LogFormat::Json),
-    ("journald", LogFormat::Journald),
-];
-
-pub(super) fn thread_words() -> Vec<&'static str> {
-    vec!["auto"]
-}
-
-pub(super) fn connection_words() -> Vec<&'static str> {
-    vec!["auto"]
-}
-
-pub(super) fn level_words() -> Vec<&'static str> {
-    words(&LEVELS)
-}
-
-pub(super) fn format_words() -> Vec<&'static str> {
-    words(&FORMATS)
-}
 
 impl Default for Server {
     fn default() -> Self {
@@ -172,10 +141,10 @@ pub(super) fn log(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Log 
         return log;
     };
     if let Some(node) = fields.get("level") {
-        log.level = reader.one_of(node, "`level`", &LEVELS).unwrap_or(log.level);
+        log.level = reader.one_of(node, "`level`", &LOG_LEVELS).unwrap_or(log.level);
     }
     if let Some(node) = fields.get("format") {
-        log.format = reader.one_of(node, "`format`", &FORMATS).unwrap_or(log.format);
+        log.format = reader.one_of(node, "`format`", &LOG_FORMATS).unwrap_or(log.format);
     }
     log
 }

@@ -2,7 +2,7 @@
 
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
-use super::file::{self, Pem};
+use super::pem::{self, Pem};
 use super::reader::Reader;
 use super::source::Place;
 use super::{BaseUrl, Identity, UpstreamTls, keys, quantity, url};
@@ -22,14 +22,14 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl
     };
     tls.ca = fields
         .get("ca")
-        .and_then(|node| file::pem(reader, node, "`ca`", Pem::Certificates));
+        .and_then(|node| pem::read(reader, node, "`ca`", Pem::Certificates));
     if fields.get("cert").is_some() || fields.get("key").is_some() {
         let cert = fields
             .required(reader, "cert")
-            .and_then(|node| file::pem(reader, node, "`cert`", Pem::Certificates));
+            .and_then(|node| pem::read(reader, node, "`cert`", Pem::Certificates));
         let key = fields
             .required(reader, "key")
-            .and_then(|node| file::pem(reader, node, "`key`", Pem::PrivateKey));
+            .and_then(|node| pem::read(reader, node, "`key`", Pem::PrivateKey));
         tls.client_cert = cert.zip(key).map(|(cert, key)| Identity { cert, key });
     }
     tls.server_name = fields.get("server_name").and_then(|node| {

@@ -2,31 +2,17 @@
 
 use std::sync::Arc;
 
+use super::bounds::INFLIGHT_MAX;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::Origin;
 use super::nearest::nearest;
-use super::reader::{Entry, Fields, Reader, quote, words};
+use super::reader::{Entry, Fields, Reader, quote};
 use super::source::Place;
+use super::words::{HTTP_VERSIONS, PROTOCOLS};
 use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
 use super::{balance, headers, keys, policy, provider, quantity, secret, tls, url};
 use crate::protocol::Protocol;
-
-pub(super) const INFLIGHT_MAX: u32 = 1_000_000;
-const PROTOCOLS: [(&str, Protocol); 2] = [("openai", Protocol::OpenAi), ("anthropic", Protocol::Anthropic)];
-const HTTP_VERSIONS: [(&str, HttpVersions); 3] = [
-    ("auto", HttpVersions::Auto),
-    ("1", HttpVersions::Http1),
-    ("2", HttpVersions::Http2),
-];
-
-pub(super) fn protocol_names() -> Vec<&'static str> {
-    words(&PROTOCOLS)
-}
-
-pub(super) fn http_versions() -> Vec<&'static str> {
-    words(&HTTP_VERSIONS)
-}
 
 /// Parameters may be credentials (Gemini's `?key=`): only their names are shown.
 impl std::fmt::Debug for Upstream {
@@ -161,9 +147,6 @@ fn blank(name: &str) -> Upstream {
         balance: None,
     }
 }
-
-/// What [`is_name`] says, as a regular expression.
-pub(super) const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
 
 /// `[a-z0-9][a-z0-9_-]*`, at most 64 of them: the name becomes a header's value and a metric's label.
 fn is_name(name: &str) -> bool {

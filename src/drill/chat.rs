@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Ask, data, pieces, text};
+use super::answer::{data, pieces, text};
+use super::asked::Asked;
 use super::provider::{Identity, Stamp};
 use super::tool_call;
 
 const DONE: &str = "data: [DONE]\n\n";
 
-pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
-    let (message, finish_reason) = match tool_call::forced(&ask.body) {
+pub(crate) fn whole(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value {
+    let (message, finish_reason) = match tool_call::forced(&asked.body) {
         Some(call) => {
             let call = json!({ "id": format!("call_{}", stamp.id), "type": "function",
                 "function": { "name": call.name, "arguments": call.arguments.to_string() } });
@@ -19,7 +20,7 @@ pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
             )
         }
         None => (
-            json!({ "role": "assistant", "content": text(identity, ask), "refusal": null, "annotations": [] }),
+            json!({ "role": "assistant", "content": text(identity, asked), "refusal": null, "annotations": [] }),
             "stop",
         ),
     };
@@ -27,17 +28,17 @@ pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
         "id": format!("chatcmpl-{}", stamp.id),
         "object": "chat.completion",
         "created": stamp.now_s,
-        "model": ask.model,
+        "model": asked.model,
         "choices": [{ "index": 0, "message": message, "logprobs": null, "finish_reason": finish_reason }],
-        "usage": usage(ask),
+        "usage": usage(asked),
         "service_tier": "default",
         "system_fingerprint": "fp_stand_in",
     })
 }
 
-pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<String> {
+pub(crate) fn events(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Vec<String> {
     let mut deltas = Vec::new();
-    let finish_reason = match tool_call::forced(&ask.body) {
+    let finish_reason = match tool_call::forced(&asked.body) {
         Some(call) => {
             deltas.push(json!({ "role": "assistant", "content": null }));
             deltas.push(
@@ -54,7 +55,7 @@ pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<Strin
         None => {
             deltas.push(json!({ "role": "assistant", "content": "", "refusal": null }));
             deltas.extend(
-                pieces(&text(identity, ask))
+                pieces(&text(identity, asked))
                     .into_iter()
                     .map(|piece| json!({ "content": piece })),
             );
@@ -63,10 +64,10 @@ pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<Strin
     };
     let mut chunks: Vec<Value> = deltas
         .iter()
-        .map(|delta| chunk(ask, stamp, &json!([choice(delta, &Value::Null)])))
+        .map(|delta| chunk(asked, stamp, &json!([choice(delta, &Value::Null)])))
         .collect();
-    chunks.push(chunk(ask, stamp, &json!([choice(&json!({}), &json!(finish_reason))])));
-    with_usage(ask, chunks, chunk(ask, stamp, &json!([])))
+    chunks.push(chunk(asked, stamp, &json!([choice(&json!({}), &json!(finish_reason))])));
+    with_usage(asked, chunks, chunk(asked, stamp, &json!([])))
 }
 
 fn choice(delta: &Value, finish_reason: &Value) -> Value {
@@ -74,12 +75,12 @@ fn choice(delta: &Value, finish_reason: &Value) -> Value {
 }
 
 /// One chunk of a stream with these choices.
-pub(crate) fn chunk(ask: &Ask, stamp: &Stamp, choices: &Value) -> Value {
+pub(crate) fn chunk(asked: &Asked, stamp: &Stamp, choices: &Value) -> Value {
     json!({
         "id": format!("chatcmpl-{}", stamp.id),
         "object": "chat.completion.chunk",
         "created": stamp.now_s,
-        "model": ask.model,
+        "model": asked.model,
         "service_tier": "default",
         "system_fingerprint": "fp_stand_in",
         "choices": choices,
@@ -87,49 +88,49 @@ pub(crate) fn chunk(ask: &Ask, stamp: &Stamp, choices: &Value) -> Value {
 }
 
 /// `stream_options.include_usage`: `usage` is null in every chunk, and one more chunk, without choices, brings it.
-fn with_usage(ask: &Ask, mut chunks: Vec<Value>, mut last: Value) -> Vec<String> {
-    if ask.body["stream_options"]["include_usage"] == Value::Bool(true) {
+fn with_usage(asked: &Asked, mut chunks: Vec<Value>, mut last: Value) -> Vec<String> {
+    if asked.body["stream_options"]["include_usage"] == Value::Bool(true) {
         for chunk in &mut chunks {
             chunk["usage"] = Value::Null;
         }
-        last["usage"] = usage(ask);
+        last["usage"] = usage(asked);
         chunks.push(last);
     }
     chunks.iter().map(data).chain([DONE.to_owned()]).collect()
 }
 
-pub(crate) fn legacy(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
-    let mut body = legacy_chunk(ask, stamp, &text(identity, ask), &json!("stop"));
-    body["usage"] = usage(ask);
+pub(crate) fn legacy(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value {
+    let mut body = legacy_chunk(asked, stamp, &text(identity, asked), &json!("stop"));
+    body["usage"] = usage(asked);
     body
 }
 
-pub(crate) fn legacy_events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<String> {
-    let mut chunks: Vec<Value> = pieces(&text(identity, ask))
+pub(crate) fn legacy_events(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Vec<String> {
+    let mut chunks: Vec<Value> = pieces(&text(identity, asked))
         .iter()
-        .map(|piece| legacy_chunk(ask, stamp, piece, &Value::Null))
+        .map(|piece| legacy_chunk(asked, stamp, piece, &Value::Null))
         .collect();
-    chunks.push(legacy_chunk(ask, stamp, "", &json!("stop")));
-    let mut last = legacy_chunk(ask, stamp, "", &Value::Null);
+    chunks.push(legacy_chunk(asked, stamp, "", &json!("stop")));
+    let mut last = legacy_chunk(asked, stamp, "", &Value::Null);
     last["choices"] = json!([]);
-    with_usage(ask, chunks, last)
+    with_usage(asked, chunks, last)
 }
 
-fn legacy_chunk(ask: &Ask, stamp: &Stamp, text: &str, finish_reason: &Value) -> Value {
+fn legacy_chunk(asked: &Asked, stamp: &Stamp, text: &str, finish_reason: &Value) -> Value {
     json!({
         "id": format!("cmpl-{}", stamp.id),
         "object": "text_completion",
         "created": stamp.now_s,
-        "model": ask.model,
+        "model": asked.model,
         "choices": [{ "index": 0, "text": text, "logprobs": null, "finish_reason": finish_reason }],
     })
 }
 
-fn usage(ask: &Ask) -> Value {
+fn usage(asked: &Asked) -> Value {
     json!({
-        "prompt_tokens": ask.input_tokens,
+        "prompt_tokens": asked.input_tokens,
         "completion_tokens": 10,
-        "total_tokens": ask.input_tokens + 10,
+        "total_tokens": asked.input_tokens + 10,
         "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
         "completion_tokens_details": { "reasoning_tokens": 0, "audio_tokens": 0,
             "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0 },

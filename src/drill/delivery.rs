@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::answer::{Answer, Body};
-use super::stand_in::Outcome;
 use super::wire::{Connection, LAST_CHUNK, chunk, head};
 
 /// Time between two events of a stream, so that one sees it stream.
@@ -28,6 +27,17 @@ impl Delivery {
             Delivery::Stall => parts / 2,
         }
     }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The connection may carry another request.
+    Whole,
+    /// By the stand-in's own will.
+    Broken,
+    /// The client left.
+    Abandoned,
 }
 
 /// Sends an answer.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Ask;
+use super::asked::Asked;
 
 /// The length of a vector where the request names none: that of `text-embedding-3-small`.
 const DIMENSIONS: usize = 1536;
@@ -10,15 +10,15 @@ const DIMENSIONS_MAX: usize = 4096;
 /// OpenAI's own bound on the texts of one request.
 const INPUTS_MAX: usize = 2048;
 
-pub(crate) fn whole(ask: &Ask) -> Value {
-    let dimensions = ask.body["dimensions"]
+pub(crate) fn whole(asked: &Asked) -> Value {
+    let dimensions = asked.body["dimensions"]
         .as_u64()
         .and_then(|it| usize::try_from(it).ok())
         .unwrap_or(DIMENSIONS);
     let dimensions = dimensions.clamp(1, DIMENSIONS_MAX);
     // The SDKs ask for base64 unless told otherwise: little-endian 32-bit floats.
-    let base64 = ask.body["encoding_format"] == "base64";
-    let data: Vec<Value> = inputs(&ask.body["input"])
+    let base64 = asked.body["encoding_format"] == "base64";
+    let data: Vec<Value> = inputs(&asked.body["input"])
         .iter()
         .take(INPUTS_MAX)
         .enumerate()
@@ -33,8 +33,8 @@ pub(crate) fn whole(ask: &Ask) -> Value {
             json!({ "object": "embedding", "index": index, "embedding": embedding })
         })
         .collect();
-    json!({ "object": "list", "model": ask.model, "data": data,
-        "usage": { "prompt_tokens": ask.input_tokens, "total_tokens": ask.input_tokens } })
+    json!({ "object": "list", "model": asked.model, "data": data,
+        "usage": { "prompt_tokens": asked.input_tokens, "total_tokens": asked.input_tokens } })
 }
 
 /// A text or one list of token numbers is one input; a list of texts or of lists is several.

@@ -2,33 +2,34 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Ask, pieces, text, typed};
+use super::answer::{pieces, text, typed};
+use super::asked::Asked;
 use super::provider::{Identity, Stamp};
 use super::tool_call;
 
-pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
-    match tool_call::forced(&ask.body) {
+pub(crate) fn whole(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value {
+    match tool_call::forced(&asked.body) {
         Some(call) => message(
-            ask,
+            asked,
             stamp,
             &json!([tool_use(stamp, &call.name, &call.arguments)]),
             "tool_use",
             10,
         ),
         None => message(
-            ask,
+            asked,
             stamp,
-            &json!([{ "type": "text", "text": text(identity, ask) }]),
+            &json!([{ "type": "text", "text": text(identity, asked) }]),
             "end_turn",
             10,
         ),
     }
 }
 
-pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<String> {
-    let mut start = message(ask, stamp, &json!([]), "", 1);
+pub(crate) fn events(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Vec<String> {
+    let mut start = message(asked, stamp, &json!([]), "", 1);
     start["stop_reason"] = Value::Null;
-    let (block, deltas, stop_reason) = match tool_call::forced(&ask.body) {
+    let (block, deltas, stop_reason) = match tool_call::forced(&asked.body) {
         Some(call) => {
             let arguments = call.arguments.to_string();
             let deltas: Vec<Value> = pieces(&arguments)
@@ -38,7 +39,7 @@ pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<Strin
             (tool_use(stamp, &call.name, &json!({})), deltas, "tool_use")
         }
         None => {
-            let deltas = pieces(&text(identity, ask))
+            let deltas = pieces(&text(identity, asked))
                 .into_iter()
                 .map(|piece| json!({ "type": "text_delta", "text": piece }))
                 .collect();
@@ -64,11 +65,11 @@ pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<Strin
     events.iter().map(typed).collect()
 }
 
-fn message(ask: &Ask, stamp: &Stamp, content: &Value, stop_reason: &str, output_tokens: usize) -> Value {
+fn message(asked: &Asked, stamp: &Stamp, content: &Value, stop_reason: &str, output_tokens: usize) -> Value {
     json!({
-        "id": format!("msg_{}", stamp.id), "type": "message", "role": "assistant", "model": ask.model,
+        "id": format!("msg_{}", stamp.id), "type": "message", "role": "assistant", "model": asked.model,
         "content": content, "stop_reason": stop_reason, "stop_sequence": null,
-        "usage": { "input_tokens": ask.input_tokens, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
+        "usage": { "input_tokens": asked.input_tokens, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
             "output_tokens": output_tokens, "service_tier": "standard" },
     })
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Ask;
+use super::asked::Asked;
 use super::provider::{Identity, Stamp, rfc3339};
 use crate::protocol::Protocol;
 
 /// The list, or the one model that is asked for.
-pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
-    let one = |model: &str| match ask.protocol {
+pub(crate) fn whole(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value {
+    let one = |model: &str| match asked.protocol {
         Protocol::OpenAi => {
             json!({ "id": model, "object": "model", "created": stamp.now_s, "owned_by": identity.name })
         }
@@ -16,11 +16,11 @@ pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
             json!({ "id": model, "type": "model", "display_name": model, "created_at": rfc3339(stamp.now_s) })
         }
     };
-    if !ask.model.is_empty() {
-        return one(&ask.model);
+    if !asked.model.is_empty() {
+        return one(&asked.model);
     }
     let list = one("stand-in");
-    match ask.protocol {
+    match asked.protocol {
         Protocol::OpenAi => json!({ "object": "list", "data": [list] }),
         Protocol::Anthropic => {
             json!({ "data": [list], "has_more": false, "first_id": "stand-in", "last_id": "stand-in" })

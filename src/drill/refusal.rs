@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Ask, Body, Endpoint, data, typed};
+use super::answer::{Answer, Body, data, typed};
+use super::asked::{Asked, Endpoint};
 use super::chat;
 use super::provider::{Family, Identity, Stamp, headers};
 use crate::protocol::Protocol;
@@ -27,33 +28,37 @@ const ANTHROPIC_CREDITS: &str = "Your credit balance is too low to access the An
 /// The answer with this status; `retry_after` adds that hint, and 429 always has one.
 pub(crate) fn with_status(
     identity: &Identity,
-    ask: &Ask,
+    asked: &Asked,
     stamp: &Stamp,
     status: u16,
     retry_after: Option<Duration>,
 ) -> Answer {
-    let family = identity.family(ask.protocol);
+    let family = identity.family(asked.protocol);
     let body = match family {
-        Family::Anthropic => anthropic_by_status(status, &ask.model),
-        Family::OpenRouter => openrouter_by_status(status, &ask.model),
-        Family::OpenAi => openai_by_status(status, &ask.model),
-        Family::DeepSeek => deepseek_by_status(status).unwrap_or_else(|| openai_by_status(status, &ask.model)),
+        Family::Anthropic => anthropic_by_status(status, &asked.model),
+        Family::OpenRouter => openrouter_by_status(status, &asked.model),
+        Family::OpenAi => openai_by_status(status, &asked.model),
+        Family::DeepSeek => deepseek_by_status(status).unwrap_or_else(|| openai_by_status(status, &asked.model)),
     };
     let wait = retry_after.or((status == 429).then_some(RETRY_AFTER));
     refuse(family, stamp, status, wait, &body)
 }
 
 /// What the provider says when it has too much to do.
-pub(crate) fn overloaded(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Answer {
-    let status = if ask.protocol == Protocol::Anthropic { 529 } else { 503 };
-    with_status(identity, ask, stamp, status, None)
+pub(crate) fn overloaded(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Answer {
+    let status = if asked.protocol == Protocol::Anthropic {
+        529
+    } else {
+        503
+    };
+    with_status(identity, asked, stamp, status, None)
 }
 
 /// What the provider says when the account is empty.
-pub(crate) fn out_of_credits(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Answer {
-    let family = identity.family(ask.protocol);
+pub(crate) fn out_of_credits(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Answer {
+    let family = identity.family(asked.protocol);
     match family {
-        Family::OpenAi => refuse(family, stamp, 429, None, &openai_by_status(402, &ask.model)),
+        Family::OpenAi => refuse(family, stamp, 429, None, &openai_by_status(402, &asked.model)),
         Family::Anthropic => refuse(
             family,
             stamp,
@@ -61,7 +66,7 @@ pub(crate) fn out_of_credits(identity: &Identity, ask: &Ask, stamp: &Stamp) -> A
             None,
             &anthropic("invalid_request_error", ANTHROPIC_CREDITS),
         ),
-        Family::OpenRouter | Family::DeepSeek => with_status(identity, ask, stamp, 402, None),
+        Family::OpenRouter | Family::DeepSeek => with_status(identity, asked, stamp, 402, None),
     }
 }
 
@@ -101,18 +106,18 @@ fn refuse(family: Family, stamp: &Stamp, status: u16, wait: Option<Duration>, bo
 }
 
 /// The body of an answer that says 200 and is an error.
-pub(crate) fn body_in_200(identity: &Identity, ask: &Ask) -> Value {
-    match identity.family(ask.protocol) {
-        Family::Anthropic => anthropic_by_status(500, &ask.model),
-        Family::OpenRouter => openrouter_by_status(502, &ask.model),
-        Family::OpenAi | Family::DeepSeek => openai_by_status(500, &ask.model),
+pub(crate) fn body_in_200(identity: &Identity, asked: &Asked) -> Value {
+    match identity.family(asked.protocol) {
+        Family::Anthropic => anthropic_by_status(500, &asked.model),
+        Family::OpenRouter => openrouter_by_status(502, &asked.model),
+        Family::OpenAi | Family::DeepSeek => openai_by_status(500, &asked.model),
     }
 }
 
 /// The last events of a stream that brings an error.
-pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<String> {
-    let family = identity.family(ask.protocol);
-    match (ask.endpoint, family) {
+pub(crate) fn events(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Vec<String> {
+    let family = identity.family(asked.protocol);
+    match (asked.endpoint, family) {
         (Endpoint::Messages, _) => vec![typed(&anthropic("overloaded_error", "Overloaded"))],
         (Endpoint::Responses, _) => vec![
             typed(
@@ -121,17 +126,20 @@ pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<Strin
             ),
             typed(&json!({ "type": "response.failed", "sequence_number": 3, "response": {
                 "id": format!("resp_{}", stamp.id), "object": "response", "created_at": stamp.now_s,
-                "status": "failed", "model": ask.model, "output": [], "parallel_tool_calls": true,
+                "status": "failed", "model": asked.model, "output": [], "parallel_tool_calls": true,
                 "tool_choice": "auto", "tools": [],
                 "error": { "code": "server_error", "message": OPENAI_BROKEN } } })),
         ],
         (_, Family::OpenRouter) => {
             let choice = json!([{ "index": 0, "delta": { "content": "" }, "finish_reason": "error" }]);
-            let mut chunk = chat::chunk(ask, stamp, &choice);
+            let mut chunk = chat::chunk(asked, stamp, &choice);
             chunk["error"] = json!({ "code": "server_error", "message": "Provider disconnected unexpectedly" });
             vec![data(&chunk)]
         }
-        _ => vec![data(&openai_by_status(500, &ask.model)), "data: [DONE]\n\n".to_owned()],
+        _ => vec![
+            data(&openai_by_status(500, &asked.model)),
+            "data: [DONE]\n\n".to_owned(),
+        ],
     }
 }
 

@@ -2,29 +2,31 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Ask, pieces, text, typed};
+use super::answer::{pieces, text, typed};
+use super::asked::Asked;
 use super::provider::{Identity, Stamp};
 use super::tool_call;
 
-pub(crate) fn whole(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Value {
-    let output = match tool_call::forced(&ask.body) {
+pub(crate) fn whole(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value {
+    let output = match tool_call::forced(&asked.body) {
         Some(call) => function_call(stamp, &call.name, &call.arguments.to_string(), "completed"),
-        None => message(stamp, &json!([output_text(&text(identity, ask))]), "completed"),
+        None => message(stamp, &json!([output_text(&text(identity, asked))]), "completed"),
     };
-    response(ask, stamp, "completed", &json!([output]))
+    response(asked, stamp, "completed", &json!([output]))
 }
 
-pub(crate) fn events(identity: &Identity, ask: &Ask, stamp: &Stamp) -> Vec<String> {
+pub(crate) fn events(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Vec<String> {
     let mut events = vec![
-        json!({ "type": "response.created", "response": response(ask, stamp, "in_progress", &json!([])) }),
-        json!({ "type": "response.in_progress", "response": response(ask, stamp, "in_progress", &json!([])) }),
+        json!({ "type": "response.created", "response": response(asked, stamp, "in_progress", &json!([])) }),
+        json!({ "type": "response.in_progress", "response": response(asked, stamp, "in_progress", &json!([])) }),
     ];
-    let item = match tool_call::forced(&ask.body) {
+    let item = match tool_call::forced(&asked.body) {
         Some(call) => call_events(&mut events, stamp, &call.name, &call.arguments.to_string()),
-        None => text_events(&mut events, stamp, &text(identity, ask)),
+        None => text_events(&mut events, stamp, &text(identity, asked)),
     };
     events.push(json!({ "type": "response.output_item.done", "output_index": 0, "item": item }));
-    events.push(json!({ "type": "response.completed", "response": response(ask, stamp, "completed", &json!([item])) }));
+    events
+        .push(json!({ "type": "response.completed", "response": response(asked, stamp, "completed", &json!([item])) }));
     for (number, event) in events.iter_mut().enumerate() {
         event["sequence_number"] = json!(number);
     }
@@ -68,22 +70,22 @@ fn call_events(events: &mut Vec<Value>, stamp: &Stamp, name: &str, arguments: &s
     function_call(stamp, name, arguments, "completed")
 }
 
-fn response(ask: &Ask, stamp: &Stamp, status: &str, output: &Value) -> Value {
+fn response(asked: &Asked, stamp: &Stamp, status: &str, output: &Value) -> Value {
     let usage = match status {
         "completed" => json!({
-            "input_tokens": ask.input_tokens, "input_tokens_details": { "cached_tokens": 0 },
+            "input_tokens": asked.input_tokens, "input_tokens_details": { "cached_tokens": 0 },
             "output_tokens": 10, "output_tokens_details": { "reasoning_tokens": 0 },
-            "total_tokens": ask.input_tokens + 10 }),
+            "total_tokens": asked.input_tokens + 10 }),
         _ => Value::Null,
     };
-    let or = |key: &str, default: Value| match &ask.body[key] {
+    let or = |key: &str, default: Value| match &asked.body[key] {
         Value::Null => default,
         given => given.clone(),
     };
     json!({
         "id": format!("resp_{}", stamp.id), "object": "response", "created_at": stamp.now_s, "status": status,
         "background": false, "error": null, "incomplete_details": null, "instructions": or("instructions", Value::Null),
-        "max_output_tokens": or("max_output_tokens", Value::Null), "model": ask.model, "output": output,
+        "max_output_tokens": or("max_output_tokens", Value::Null), "model": asked.model, "output": output,
         "parallel_tool_calls": true, "previous_response_id": or("previous_response_id", Value::Null),
         "reasoning": { "effort": null, "summary": null }, "service_tier": "default", "store": or("store", json!(true)),
         "temperature": or("temperature", json!(1.0)), "text": { "format": { "type": "text" } },

@@ -12,9 +12,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::answer::{self, Answer, Ask, Endpoint};
-use super::delivery::{Delivery, deliver};
+use super::answer::Answer;
+use super::asked::{self, Asked, Endpoint};
+use super::delivery::{Delivery, Outcome, deliver};
 use super::fault::{Fault, FaultSpec};
+use super::healthy;
 use super::provider::{Identity, Stamp};
 use super::refusal;
 use super::wire::{Connection, Request, WireError, head};
@@ -199,7 +201,7 @@ impl StandIn {
                 if connection.left_within(wait).await {
                     return Outcome::Abandoned;
                 }
-                (answer::healthy(identity, &ask, &stamp), Delivery::Whole)
+                (healthy::answer(identity, &ask, &stamp), Delivery::Whole)
             }
             Fault::Status { code, retry_after } => (
                 refusal::with_status(identity, &ask, &stamp, code, retry_after),
@@ -207,19 +209,25 @@ impl StandIn {
             ),
             Fault::Overloaded => (refusal::overloaded(identity, &ask, &stamp), Delivery::Whole),
             Fault::OutOfCredits => (refusal::out_of_credits(identity, &ask, &stamp), Delivery::Whole),
-            Fault::ErrorIn200 => (answer::error_inside(identity, &ask, &stamp, false), Delivery::Whole),
-            Fault::ErrorInStream => (answer::error_inside(identity, &ask, &stamp, true), Delivery::Whole),
-            Fault::Cut => (answer::healthy(identity, &ask, &stamp), Delivery::Cut),
-            Fault::Stall => (answer::healthy(identity, &ask, &stamp), Delivery::Stall),
+            Fault::ErrorIn200 => (
+                healthy::with_error_inside(identity, &ask, &stamp, false),
+                Delivery::Whole,
+            ),
+            Fault::ErrorInStream => (
+                healthy::with_error_inside(identity, &ask, &stamp, true),
+                Delivery::Whole,
+            ),
+            Fault::Cut => (healthy::answer(identity, &ask, &stamp), Delivery::Cut),
+            Fault::Stall => (healthy::answer(identity, &ask, &stamp), Delivery::Stall),
             // `refuse` has closed the port; a request that was already in is served.
-            Fault::Ok | Fault::Refuse => (answer::healthy(identity, &ask, &stamp), Delivery::Whole),
+            Fault::Ok | Fault::Refuse => (healthy::answer(identity, &ask, &stamp), Delivery::Whole),
         };
         deliver(connection, &answer, delivery).await
     }
 
-    fn ask(&self, request: &Request, stamp: &Stamp) -> Result<Ask, Answer> {
+    fn ask(&self, request: &Request, stamp: &Stamp) -> Result<Asked, Answer> {
         let anthropic = request.header("anthropic-version").is_some();
-        let protocol = answer::protocol(&request.path, &self.identity, anthropic);
+        let protocol = asked::protocol(&request.path, &self.identity, anthropic);
         let own = self.identity.protocols.first().copied().unwrap_or(Protocol::OpenAi);
         let not_found = |protocol| {
             let message = format!("Invalid URL ({} {})", request.method, request.path);
@@ -228,10 +236,10 @@ impl StandIn {
         if !self.identity.protocols.contains(&protocol) {
             return Err(not_found(own));
         }
-        let (endpoint, model) = answer::endpoint(&request.method, &request.path).ok_or_else(|| not_found(protocol))?;
+        let (endpoint, model) = asked::endpoint(&request.method, &request.path).ok_or_else(|| not_found(protocol))?;
         if endpoint == Endpoint::Models {
             let model = model.to_owned();
-            return Ok(Ask {
+            return Ok(Asked {
                 protocol,
                 endpoint,
                 model,
@@ -240,20 +248,9 @@ impl StandIn {
                 input_tokens: 0,
             });
         }
-        Ask::read(endpoint, protocol, &request.body)
+        Asked::read(endpoint, protocol, &request.body)
             .map_err(|message| refusal::plain(&self.identity, protocol, stamp, 400, message))
     }
-}
-
-/// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The connection may carry another request.
-    Whole,
-    /// By the stand-in's own will.
-    Broken,
-    /// The client left.
-    Abandoned,
 }
 
 impl Faults {

@@ -9,8 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::Budget;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// May use all of the bound.
@@ -21,73 +19,43 @@ pub(super) enum Rank {
     New,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Queue {
+/// Where somebody stands in the queue: the rank, and the number among all who ever came.
+pub(super) type Key = (Rank, u64);
+
+/// The queue. A waiter is sent a `Grant` when it is its turn.
+#[derive(Debug)]
+pub(super) struct Queue<Grant> {
     waiting: AtomicUsize,
     small_waiting: AtomicUsize,
-    places: Mutex<Places>,
-}
-
-#[derive(Debug, Default)]
-struct Places {
-    next_number: u64,
-    waiters: BTreeMap<(Rank, u64), Waiter>,
+    places: Mutex<Places<Grant>>,
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct Places<Grant> {
+    next_number: u64,
+    waiters: BTreeMap<Key, Waiter<Grant>>,
+}
+
+#[derive(Debug)]
+struct Waiter<Grant> {
     bytes: usize,
     granted: oneshot::Sender<Grant>,
 }
 
-/// Bytes that were taken for somebody. They are given back if nobody claims them.
-#[derive(Debug)]
-pub(super) struct Grant {
-    budget: Budget,
-    bytes: usize,
-}
-
-impl Grant {
-    /// They belong to the caller now.
-    pub(super) fn claim(mut self) -> usize {
-        std::mem::take(&mut self.bytes)
-    }
-}
-
-impl Drop for Grant {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
-    }
-}
-
-/// A place in the queue, which is left when it is dropped.
-pub(super) struct Place {
-    budget: Budget,
-    key: (Rank, u64),
-    granted: oneshot::Receiver<Grant>,
-}
-
-impl Place {
-    /// Waits until it is its turn and there is room.
-    pub(super) async fn granted(mut self) -> usize {
-        match (&mut self.granted).await {
-            Ok(grant) => grant.claim(),
-            // The sender is only dropped with this place.
-            Err(_) => std::future::pending().await,
+impl<Grant> Default for Queue<Grant> {
+    fn default() -> Self {
+        Self {
+            waiting: AtomicUsize::new(0),
+            small_waiting: AtomicUsize::new(0),
+            places: Mutex::new(Places {
+                next_number: 0,
+                waiters: BTreeMap::new(),
+            }),
         }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.budget.0.queue.leave(self.key) {
-            // Those behind may fit.
-            self.budget.serve_waiting();
-        }
-    }
-}
-
-impl Queue {
+impl<Grant> Queue<Grant> {
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
@@ -100,25 +68,18 @@ impl Queue {
         }
     }
 
-    pub(super) fn enter(&self, budget: &Budget, bytes: usize, rank: Rank) -> Place {
+    pub(super) fn enter(&self, bytes: usize, rank: Rank) -> (Key, oneshot::Receiver<Grant>) {
         let (granted, on_granted) = oneshot::channel();
         let mut places = self.lock();
         let key = (rank, places.next_number);
         places.next_number += 1;
         places.waiters.insert(key, Waiter { bytes, granted });
         self.count(rank, 1);
-        drop(places);
-        // Room may have been given back before this one was counted.
-        self.serve(budget);
-        Place {
-            budget: budget.clone(),
-            key,
-            granted: on_granted,
-        }
+        (key, on_granted)
     }
 
     /// Whether it was still waiting.
-    fn leave(&self, key: (Rank, u64)) -> bool {
+    pub(super) fn leave(&self, key: Key) -> bool {
         let mut places = self.lock();
         let was_waiting = places.waiters.remove(&key).is_some();
         if was_waiting {
@@ -127,22 +88,18 @@ impl Queue {
         was_waiting
     }
 
-    /// Grants room to the first ones, until one does not fit.
-    pub(super) fn serve(&self, budget: &Budget) {
+    /// Sends grants to the first ones, until `take` has none for one of them.
+    pub(super) fn serve(&self, take: impl Fn(usize, Rank) -> Option<Grant>) {
         // A grant that nobody takes gives its bytes back, which comes here again: only once the lock is released.
         let mut unclaimed = Vec::new();
         let mut places = self.lock();
         while let Some(first) = places.waiters.first_entry() {
-            let (rank, bytes) = (first.key().0, first.get().bytes);
-            if !budget.try_take(bytes, rank) {
+            let rank = first.key().0;
+            let Some(grant) = take(first.get().bytes, rank) else {
                 break;
-            }
+            };
             let waiter = first.remove();
             self.count(rank, usize::MAX);
-            let grant = Grant {
-                budget: budget.clone(),
-                bytes,
-            };
             unclaimed.extend(waiter.granted.send(grant).err());
         }
         drop(places);
@@ -157,7 +114,7 @@ impl Queue {
     }
 
     /// Nothing panics while it holds the lock.
-    fn lock(&self) -> MutexGuard<'_, Places> {
+    fn lock(&self) -> MutexGuard<'_, Places<Grant>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

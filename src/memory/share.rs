@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::budget::{Budget, SMALL_BYTES_MAX};
 use super::queue::Rank;
-use super::{Budget, SMALL_BYTES_MAX};
 
 /// More than one request can ever have, even if nobody else has any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -20,11 +20,17 @@ pub struct Share {
     bytes: usize,
 }
 
-impl Share {
-    pub(super) fn of(budget: Budget) -> Self {
-        Self { budget, bytes: 0 }
+impl Budget {
+    /// Nothing of the budget, for something that is going to keep bytes.
+    pub fn share(&self) -> Share {
+        Share {
+            budget: self.clone(),
+            bytes: 0,
+        }
     }
+}
 
+impl Share {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -39,7 +45,7 @@ impl Share {
             return true;
         };
         let rank = self.rank(bytes);
-        let grown = !self.budget.0.queue.is_ahead_of(rank) && self.budget.try_take(more, rank);
+        let grown = !self.budget.is_kept_for_others(rank) && self.budget.try_take(more, rank);
         if grown {
             self.bytes = bytes;
         }
@@ -59,7 +65,7 @@ impl Share {
             return Err(NeverFits { most_bytes });
         }
         let more = bytes - self.bytes;
-        let place = self.budget.0.queue.enter(&self.budget, more, self.rank(bytes));
+        let place = self.budget.wait_for(more, self.rank(bytes));
         self.bytes += place.granted().await;
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! `sec-fetch-site`), which no page can change. What another site's page asks is refused, unless the configuration names
 //! that site. (Fetch: <https://fetch.spec.whatwg.org/>; Fetch Metadata: <https://www.w3.org/TR/fetch-metadata/>.)
 
+mod refused;
 mod rules;
 
 use std::net::SocketAddr;
@@ -16,9 +17,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_core::protocols::l4::socket::SocketAddr as Local;
 use pingora_http::{RequestHeader, ResponseHeader};
-use thiserror::Error;
 
 use super::host::{host_of, only};
+use refused::SHOWN_CHARS_MAX;
+
+pub(super) use refused::Refused;
 pub(super) use rules::BrowserRules;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -31,8 +34,6 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const MAX_AGE_S: u64 = 7200;
 /// A page's own headers are few; more are not repeated to it.
 const REQUESTED_HEADERS_BYTES_MAX: usize = 4096;
-/// Longer origins are cut in messages.
-const SHOWN_CHARS_MAX: usize = 100;
 /// Schemes of the web, and of what comes from anywhere. Others are those of programs that somebody has installed: their
 /// own pages (`app://`, `tauri://`, `capacitor://`, `vscode-webview://`) and browser extensions (`chrome-extension://`, …).
 const FOREIGN_SCHEMES: [&str; 9] = ["http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about"];
@@ -54,48 +55,6 @@ const NOT_EXPOSED: [&str; 14] = [
     "vary",
     "access-control-allow-origin",
 ];
-
-/// Why a request is refused. `Display` is what its client reads.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Refused {
-    #[error(
-        "a web page of another site (`origin: {origin}`) asks, and could spend the keys of this gateway. If it should, the operator can \
-         allow it: `listen: [{{ address: …, cors: [\"{origin}\"] }}]`"
-    )]
-    Origin { origin: String },
-    #[error(
-        "a browser asks for a page of another site (`sec-fetch-site: {site}`) without saying which, and what it asks for could spend the \
-         keys of this gateway. Open the address itself in a tab, or have the page ask with `fetch` from an origin that the operator \
-         allows: `listen: [{{ address: …, cors: [ORIGIN] }}]`"
-    )]
-    Site { site: String },
-    #[error(
-        "a web page (`origin: {origin}`) asks whether it may send requests here (a CORS preflight), and it may not. The operator can \
-         allow it: `listen: [{{ address: …, cors: [\"{origin}\"] }}]`"
-    )]
-    Preflight { origin: String },
-    #[error(
-        "the `host` of this request, `{host}`, is no name of this listener, and might be somebody else's. The operator can add it: \
-         `listen: [{{ address: …, hosts: [NAME] }}]`"
-    )]
-    Host { host: String },
-}
-
-impl Refused {
-    pub(super) fn status(&self) -> StatusCode {
-        match self {
-            Self::Host { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::Origin { .. } | Self::Site { .. } | Self::Preflight { .. } => StatusCode::FORBIDDEN,
-        }
-    }
-
-    pub(super) fn code(&self) -> &'static str {
-        match self {
-            Self::Host { .. } => "foreign_host",
-            Self::Origin { .. } | Self::Site { .. } | Self::Preflight { .. } => "foreign_origin",
-        }
-    }
-}
 
 /// What the answers of a listener with `cors` carry.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,11 +20,11 @@ use pingora_core::services::Service;
 use pingora_core::services::listening::Service as ListeningService;
 use tokio::time::{Instant, timeout};
 
-use super::ServeError;
 use super::activation::Inherited;
 use super::desk::Desk;
 use super::listeners::{Listeners, OpenSockets};
 use super::parting::{OnBoundSockets, Parting};
+use super::start_error::StartError;
 use crate::config::{self, ListenAddress, Listener};
 use answer::Answer;
 use events::Events;
@@ -55,7 +55,7 @@ impl<'a> AdminListener<'a> {
         config: &'a config::Admin,
         inherited: &mut Inherited,
         open: &OpenSockets,
-    ) -> Result<Self, ServeError> {
+    ) -> Result<Self, StartError> {
         let listener = Listener {
             socket_mode: Some(SOCKET_MODE),
             ..Listener::plain(config.address.clone())

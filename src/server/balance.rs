@@ -121,7 +121,7 @@ impl Balances {
             let ours = HEADERS.iter().map(|(name, value)| (name, value));
             let headers = ours
                 .filter(|(name, _)| kept(name))
-                .chain(upstream.own_headers(balance.protocol(upstream)));
+                .chain(upstream.own_headers(balance.protocol(&upstream.protocols)));
             let endpoint = &snapshot.endpoints[upstream.index];
             let found = self.connector.look_up(endpoint, lookup, headers).await;
             let found = found.map_err(|failure| failed(failure.to_string(), None))?;

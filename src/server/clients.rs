@@ -8,6 +8,7 @@ mod http2;
 mod refusal;
 pub(super) mod registry;
 mod send_clock;
+mod shared;
 mod stream;
 pub(super) mod tls;
 
@@ -16,22 +17,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
-use pingora_proxy::HttpProxy;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::parting::Parting;
-use crate::proxy::{Gateway, Snapshot};
-use crate::transport::{JudgingConnector, descriptors};
+use crate::transport::descriptors;
 use http1::{is_begun, read_on};
-use registry::{Place, Registry};
+use registry::Place;
+use shared::Proxy;
 use stream::ClientStream;
 use tls::TlsListeners;
 
-type Proxy = Arc<HttpProxy<Gateway, JudgingConnector>>;
+pub(super) use shared::Clients;
 
 /// How an HTTP/2 client without TLS begins (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -39,28 +37,7 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LOOKS: u32 = 4;
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
-/// What all client connections share.
-pub(super) struct Clients {
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    registry: Arc<Registry>,
-    /// Says that the service shuts down: for connections that are to close while it goes on.
-    closing: ShutdownWatch,
-}
-
 impl Clients {
-    pub(super) fn new(snapshot: &Arc<ArcSwap<Snapshot>>) -> Self {
-        let (_, closing) = watch::channel(true);
-        Self {
-            snapshot: Arc::clone(snapshot),
-            registry: Arc::default(),
-            closing,
-        }
-    }
-
-    pub(super) fn registry(&self) -> Arc<Registry> {
-        Arc::clone(&self.registry)
-    }
-
     /// Closes connections that have been idle for too long, and from the end of `parting` on all that are idle.
     pub(super) async fn watch_idle(self: Arc<Self>, parting: Parting) {
         loop {

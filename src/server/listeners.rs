@@ -17,9 +17,10 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, listen, socket_with};
 
 use super::activation::{Inherited, InheritedSocket, Opener, Socket};
+use super::bound::Bound;
 use super::certificates::Certificates;
 use super::clients::tls::TlsListeners;
-use super::{Bound, ServeError};
+use super::start_error::StartError;
 use crate::config::{ListenAddress, Listener, OPEN_SOCKET_MODE};
 use crate::transport::origin::keepalive;
 
@@ -89,7 +90,7 @@ impl Listeners {
         listeners: &[Listener],
         inherited: &mut Inherited,
         open: &OpenSockets,
-    ) -> Result<Self, ServeError> {
+    ) -> Result<Self, StartError> {
         let mut bound = Self {
             listeners: Vec::with_capacity(listeners.len()),
             sockets: Arc::new(Fds::new().into()),
@@ -109,7 +110,7 @@ impl Listeners {
     }
 
     /// Serves what systemd handed in and nothing names, too: somebody wrote it into a socket unit.
-    pub(super) fn add_rest(&mut self, inherited: Inherited, open: &OpenSockets) -> Result<(), ServeError> {
+    pub(super) fn add_rest(&mut self, inherited: Inherited, open: &OpenSockets) -> Result<(), StartError> {
         for inherited in inherited.rest() {
             let listener = Listener::plain(inherited.address.clone());
             log::warn!(
@@ -121,7 +122,7 @@ impl Listeners {
         Ok(())
     }
 
-    fn add(&mut self, listener: Listener, origin: Origin, open: &OpenSockets) -> Result<(), ServeError> {
+    fn add(&mut self, listener: Listener, origin: Origin, open: &OpenSockets) -> Result<(), StartError> {
         let address = listener.address.clone();
         let refuse = |reason| refused(&address, reason);
         let one = BoundListener::new(listener, &origin).map_err(refuse)?;
@@ -247,14 +248,14 @@ fn nameless_file() -> io::Result<String> {
     Ok(format!("/proc/self/fd/{}", std::fs::File::from(file).into_raw_fd()))
 }
 
-fn refused(address: &ListenAddress, reason: io::Error) -> ServeError {
-    ServeError::Listen {
+fn refused(address: &ListenAddress, reason: io::Error) -> StartError {
+    StartError::Listen {
         address: String::from(address),
         reason,
     }
 }
 
-fn bind(listener: &Listener) -> Result<Socket, ServeError> {
+fn bind(listener: &Listener) -> Result<Socket, StartError> {
     match &listener.address {
         ListenAddress::Tcp(text) => TcpListener::bind(text).map(Socket::Tcp),
         ListenAddress::Unix(path) => {

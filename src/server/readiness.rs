@@ -7,11 +7,12 @@ use pingora_core::server::ExecutionPhase;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::broadcast::Receiver;
 
+use super::bound::Bound;
 use super::launch::Predecessor;
 use super::listeners::Listeners;
+use super::notify;
 use super::status_line::StatusLine;
 use super::watchdog::{self, Vein};
-use super::{Bound, notify};
 use crate::proxy::Snapshot;
 
 /// What waits for the server to run.

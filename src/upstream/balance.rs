@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Upstream;
 use super::health::Change;
-use super::setback::Setback;
-use crate::classify::Class;
+use super::registry::Registry;
 use crate::config::{self, BalanceSource, Timeouts};
 use crate::protocol::Protocol;
 
@@ -142,8 +140,8 @@ impl Balance {
     }
 
     /// Whose key goes with the question, where each protocol has its own header for it: presets know their provider's.
-    pub fn protocol(&self, upstream: &Upstream) -> Protocol {
-        match (&self.settings.source, upstream.protocols.first()) {
+    pub fn protocol(&self, spoken: &[Protocol]) -> Protocol {
+        match (&self.settings.source, spoken.first()) {
             (BalanceSource::At { .. }, Some(first)) => *first,
             _ => Protocol::OpenAi,
         }
@@ -188,49 +186,43 @@ impl Balance {
             .min(FAILING_EVERY_MAX.max(every))
             .mul_f64(1.0 - JITTER + 2.0 * JITTER * draw)
     }
-}
 
-impl Upstream {
-    /// What a failure with its upstream or a model there says, once what is known of the account is taken into account: an
-    /// empty one bears out what the answer says in words.
-    pub fn weigh(&self, setback: Setback) -> Setback {
-        let is_spent = || {
-            let reading = self.balance.as_ref().and_then(|balance| lock(&balance.state).reading);
-            reading.is_some_and(|reading| reading.remaining.is_spent)
-        };
-        if setback.class == Class::OutOfCredits && is_spent() {
-            setback.borne_out()
-        } else {
-            setback
-        }
+    /// Whether nothing was left on the account when it was last read.
+    pub(super) fn is_spent(&self) -> bool {
+        lock(&self.state)
+            .reading
+            .is_some_and(|reading| reading.remaining.is_spent)
     }
 
-    /// How its account stands; `None` where no `balance` is configured.
-    pub fn balance(&self) -> Option<Status> {
-        self.balance.as_ref().map(Balance::status)
-    }
-
-    /// Takes in what a poll told. A failing one changes nothing but when the next one comes.
-    pub fn learn_balance(&self, turn: Turn, told: Result<Remaining, Failed>, now: Moment, draw: f64) -> News {
-        let Some(balance) = self.balance.as_ref().filter(|balance| balance.awaits(&turn)) else {
+    /// Takes in what a poll told of the account of the upstream whose health is in `registry`. A failing poll changes nothing
+    /// but when the next one comes.
+    pub fn learn(
+        &self,
+        turn: Turn,
+        told: Result<Remaining, Failed>,
+        registry: &Registry,
+        now: Moment,
+        draw: f64,
+    ) -> News {
+        if !self.awaits(&turn) {
             return News::default();
-        };
-        let mut state = lock(&balance.state);
+        }
+        let mut state = lock(&self.state);
         let news = match told {
             Ok(remaining) => {
-                let wait = balance.wait(0, draw);
+                let wait = self.wait(0, draw);
                 state.next = Some(later(now, wait));
                 let was_spent = state.reading.is_some_and(|reading| reading.remaining.is_spent);
                 let cooldown = if remaining.is_spent {
                     // To the next reading at least: as long as there is nothing, nothing is asked.
-                    let length = balance.out_of_credits.max(wait + POLL_MAX);
-                    self.registry.own().lock().emptied(length, now.instant)
+                    let length = self.out_of_credits.max(wait + POLL_MAX);
+                    registry.own().lock().emptied(length, now.instant)
                 } else if remaining.amount.is_some() || was_spent {
-                    self.registry.own().lock().refilled(turn.begun)
+                    registry.own().lock().refilled(turn.begun)
                 } else {
                     None
                 };
-                let is_low = remaining.amount.is_some_and(|amount| amount < balance.settings.low);
+                let is_low = remaining.amount.is_some_and(|amount| amount < self.settings.low);
                 let news = News {
                     cooldown,
                     low: (is_low != state.is_low).then_some(is_low),
@@ -246,7 +238,7 @@ impl Upstream {
             Err(failed) => {
                 state.failures = state.failures.saturating_add(1);
                 let wish = failed.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-                state.next = Some(later(now, balance.wait(state.failures, draw).max(wish)));
+                state.next = Some(later(now, self.wait(state.failures, draw).max(wish)));
                 state.failing = Some(failed.reason);
                 News {
                     failing: (state.failures == 1).then_some(true),

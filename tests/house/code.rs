@@ -68,7 +68,7 @@ fn turned_by(after: &str) -> Option<String> {
     None
 }
 
-fn is_word(char: char) -> bool {
+pub(crate) fn is_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 

@@ -1,6 +1,6 @@
 //! The headers of one part of a form: what its field is called.
 
-use super::FormError;
+use super::fault::FormError;
 use super::parameters::{Parameter, Parameters};
 use crate::body::member::{Member, Spelling};
 

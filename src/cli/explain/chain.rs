@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Asked;
+use super::asked::Asked;
 use super::masking::{Shown, shown};
 use crate::config::{self, Config};
 use crate::routing::table::Group;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 use serde_json::{Map, Value, json};
 
-use super::Explanation;
 use super::chain::Place;
+use super::explanation::Explanation;
 use super::masking::MASK;
 use super::walk::{Attempt, End, Span, Walk};
 use crate::classify::Action;

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::Asked;
+use super::asked::Asked;
 use crate::config::{self, Key};
 use crate::protocol::meant::CREDENTIALS;
 use crate::upstream::outbound::{REQUEST_ID, UNCOMPRESSED};

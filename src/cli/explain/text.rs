@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::asked::Asked;
 use super::chain::Place;
+use super::explanation::Explanation;
 use super::json::key_name;
 use super::walk::{Attempt, End, Failed, Span, Walk};
-use super::{Asked, Explanation};
 use crate::classify::{Action, Class};
 use crate::config::{Balance, BalanceSource, Exhausted, Timeouts};
 use crate::protocol::Protocol;

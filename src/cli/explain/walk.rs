@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Asked;
+use super::asked::Asked;
 use super::seen::seen;
 use super::supposition::{Fate, Supposition};
 use crate::classify::Action;

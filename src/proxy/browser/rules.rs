@@ -7,7 +7,7 @@ use http::HeaderValue;
 use pingora_core::protocols::l4::socket::SocketAddr as Local;
 use pingora_http::RequestHeader;
 
-use super::Refused;
+use super::refused::{Refused, SHOWN_CHARS_MAX};
 use crate::config::{ANY_ORIGIN, ListenAddress, Listener};
 use crate::proxy::host::Hosts;
 
@@ -108,7 +108,7 @@ impl Rules {
         }
         let checked = self.hosts.check(&request.uri, &request.headers, local);
         checked.map_err(|host| Refused::Host {
-            host: host.chars().take(super::SHOWN_CHARS_MAX).collect(),
+            host: host.chars().take(SHOWN_CHARS_MAX).collect(),
         })
     }
 }

@@ -11,8 +11,8 @@ use pingora_core::server::ShutdownWatch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::registry::Presence;
+use super::shared::{Clients, Proxy};
 use super::stream::ClientStream;
-use super::{Clients, Proxy};
 use crate::protocol::request_header::{
     BodyFraming, HEADER_MAX_BYTES, HeaderFault, RequestFraming, check_header, header_len, may_be_request,
     method_and_path,

@@ -12,8 +12,8 @@ use pingora_core::server::ShutdownWatch;
 use tokio::time::{sleep, timeout};
 
 use super::registry::{Presence, Registry};
+use super::shared::{Clients, Proxy};
 use super::stream::ClientStream;
-use super::{Clients, Proxy};
 
 /// How long a client may take to close once it was told that no more streams are taken.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -11,7 +11,7 @@ use pingora_core::protocols::l4::stream::Stream as Socket;
 use rustls::server::ResolvesServerCert;
 use tokio::time::timeout;
 
-use crate::server::Bound;
+use crate::server::bound::Bound;
 
 /// The addresses where TLS is spoken, and what is shown there.
 #[derive(Default)]

@@ -5,9 +5,9 @@ use crate::telemetry;
 use crate::telemetry::reload::{Fault, Rejected, Reloaded};
 use crate::telemetry::timestamp::Timestamp;
 
-use super::super::log_settings;
 use super::changes::{self, AtStart};
 use super::state::{Attempt, State};
+use crate::server::log_settings::log_settings;
 
 /// The configuration `after` took the place of `before`. From here on the log is as it says.
 pub(super) fn applied(state: &State, at_start: &AtStart, before: &Config, after: &Config) {

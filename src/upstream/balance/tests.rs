@@ -5,8 +5,8 @@ use std::io::Write;
 use super::*;
 use crate::classify::{Class, Request, Signals, classify};
 use crate::config::{Config, KeyPolicy, LoadOptions, load};
-use crate::upstream::Standing;
 use crate::upstream::setback::Setback;
+use crate::upstream::{Standing, Upstream};
 
 const YAML: &str = "upstreams: { u: { url: http://u.test/v1, key: k, balance: { from: deepseek, every: 60s, low: 5 } } }\n\
                     routes: { m: [u] }\n";

@@ -1,0 +1,79 @@
+//! What a mapping of the file may hold: its keys, what each means, and what may be written as its value.
+
+/// A mapping with known keys.
+pub(super) struct Section {
+    /// In the schema; a page of the documentation has it too.
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) keys: &'static [Key],
+    /// Another section whose keys stand beside these.
+    pub(super) and: Option<&'static Section>,
+}
+
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) shape: Shape,
+    pub(super) absent: Absent,
+    pub(super) meaning: &'static str,
+}
+
+/// What a key's absence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It must be there.
+    Required,
+    /// The same as this, written.
+    Written(&'static str),
+    /// What takes its place, in words.
+    Told(&'static str),
+}
+
+/// What may be written as a value. Any single value may be, or hold, a variable.
+pub(super) enum Shape {
+    /// Any single value.
+    Text,
+    Duration,
+    /// Zero or more, with a fraction.
+    Amount,
+    Size,
+    Flag,
+    Number {
+        least: u32,
+        most: u32,
+    },
+    Word(fn() -> Vec<&'static str>),
+    /// One of these is usual, others may be.
+    Suggested(fn() -> Vec<&'static str>),
+    Section(&'static Section),
+    List(&'static Shape),
+    /// The keys are the user's own names.
+    Names {
+        usual: fn() -> Vec<&'static str>,
+        /// What others look like: a regular expression.
+        others: &'static str,
+        shape: &'static Shape,
+        /// It may be empty.
+        empty: bool,
+    },
+    OneOf(&'static [Shape]),
+    /// For a later version: an error that says so.
+    Reserved,
+}
+
+impl Section {
+    /// Its keys and those that stand beside them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
+        let beside = self.and.map_or(&[] as &[Key], |section| section.keys);
+        self.keys.iter().chain(beside)
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.all().find(|key| key.name == name)
+    }
+}
+
+impl Key {
+    pub(super) fn is_reserved(&self) -> bool {
+        matches!(self.shape, Shape::Reserved)
+    }
+}

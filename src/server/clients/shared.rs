@@ -1,0 +1,37 @@
+//! What all client connections share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pingora_core::server::ShutdownWatch;
+use pingora_proxy::HttpProxy;
+use tokio::sync::watch;
+
+use super::registry::Registry;
+use crate::proxy::{Gateway, Snapshot};
+use crate::transport::JudgingConnector;
+
+pub(super) type Proxy = Arc<HttpProxy<Gateway, JudgingConnector>>;
+
+/// What all client connections share.
+pub(in crate::server) struct Clients {
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) registry: Arc<Registry>,
+    /// Says that the service shuts down: for connections that are to close while it goes on.
+    pub(super) closing: ShutdownWatch,
+}
+
+impl Clients {
+    pub(in crate::server) fn new(snapshot: &Arc<ArcSwap<Snapshot>>) -> Self {
+        let (_, closing) = watch::channel(true);
+        Self {
+            snapshot: Arc::clone(snapshot),
+            registry: Arc::default(),
+            closing,
+        }
+    }
+
+    pub(in crate::server) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+}

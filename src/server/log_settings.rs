@@ -1,0 +1,18 @@
+//! From the configuration's `log` to the logger's settings.
+
+use crate::config::{self, LogFormat};
+use crate::telemetry::{Format, LogSettings};
+
+/// What the logger needs to know of the configuration.
+pub fn log_settings(log: &config::Log) -> LogSettings {
+    let format = match log.format {
+        LogFormat::Auto => Format::Auto,
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+        LogFormat::Journald => Format::Journald,
+    };
+    LogSettings {
+        level: log.level,
+        format,
+    }
+}
