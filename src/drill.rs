@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 pub use fault::{FAULTS, Fault, FaultError, FaultSpec, MODEL_MAX_BYTES, WAIT_MAX};
 pub use stand_in::BODY_MAX_BYTES;
 
-use crate::config::nearest::nearest;
+use crate::notation::nearest::nearest;
 use crate::protocol::Protocol;
 use provider::Identity;
 use stand_in::{Door, Faults, StandIn};

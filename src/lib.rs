@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod drill;
 pub mod memory;
+pub mod notation;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;

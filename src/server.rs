@@ -38,6 +38,7 @@ use pingora_proxy::ProxyServiceBuilder;
 
 use crate::config::{self, Config};
 use crate::memory;
+use crate::notation::date;
 use crate::proxy::{Gateway, InFlight, Snapshot};
 use crate::transport::{JudgingConnector, descriptors};
 use admin::AdminListener;
@@ -71,7 +72,7 @@ pub fn run(
 ) -> Result<(), StartError> {
     descriptors::raise_limit();
     let loaded_at = SystemTime::now();
-    let snapshot = Snapshot::compile(&config, reload::unix_seconds(loaded_at), None)?;
+    let snapshot = Snapshot::compile(&config, date::unix_seconds(loaded_at), None)?;
     let live = Live {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         certificates: Certificates::of(&config.listen)?,

@@ -27,7 +27,6 @@ pub mod reload;
 mod scalar;
 mod sink;
 mod text;
-pub mod timestamp;
 mod writer;
 
 use queue::{Content, Entry};

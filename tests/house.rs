@@ -12,20 +12,22 @@ mod code;
 
 /// Who may import whom: a module of `src/`, and the modules that it may name. The order is that of a request.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("telemetry", &[]),
+    ("notation", &[]),
+    ("telemetry", &["notation"]),
     ("status", &[]),
     ("memory", &[]),
     ("body", &["memory"]),
-    ("protocol", &["body"]),
-    ("classify", &["protocol"]),
+    ("protocol", &["notation", "body"]),
+    ("classify", &["notation", "protocol"]),
     // The vocabulary alone: classes and actions in `policy.on`, protocols of an upstream; and how much memory there is.
-    ("config", &["classify", "memory", "protocol"]),
-    ("upstream", &["config", "classify", "protocol"]),
-    ("routing", &["config", "upstream", "classify", "protocol"]),
+    ("config", &["notation", "classify", "memory", "protocol"]),
+    ("upstream", &["notation", "config", "classify", "protocol"]),
+    ("routing", &["notation", "config", "upstream", "classify", "protocol"]),
     ("transport", &["body", "memory", "protocol"]),
     (
         "proxy",
         &[
+            "notation",
             "telemetry",
             "memory",
             "body",
@@ -40,6 +42,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "notation",
             "telemetry",
             "memory",
             "body",
@@ -53,10 +56,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "status",
         ],
     ),
-    ("drill", &["config", "protocol"]),
+    ("drill", &["notation", "protocol"]),
     (
         "cli",
         &[
+            "notation",
             "telemetry",
             "protocol",
             "classify",

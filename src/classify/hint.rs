@@ -9,6 +9,7 @@ use super::basis::Basis;
 use super::pattern::squash;
 use super::reading::{Code, Place, Reading};
 use super::said::{Said, Whose};
+use crate::notation::date;
 
 /// No upstream's wish counts for longer, wherever it stands.
 pub const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -55,7 +56,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 fn until_date(text: &str, now: SystemTime) -> Option<f64> {
-    let date = httpdate::parse_http_date(text).ok().or_else(|| rfc3339(text))?;
+    let date = httpdate::parse_http_date(text).ok().or_else(|| date::read(text))?;
     Some(date.duration_since(now).unwrap_or_default().as_secs_f64())
 }
 
@@ -151,33 +152,6 @@ fn duration(text: &str) -> Option<(f64, usize)> {
     Some((total?, text.len() - rest.len()))
 }
 
-/// `2026-06-08T18:45:55Z`, with an optional fraction and offset, as Anthropic's resets are.
-fn rfc3339(text: &str) -> Option<SystemTime> {
-    let field = |from: usize, until: usize| text.get(from..until)?.parse::<i64>().ok();
-    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
-    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let rest = text
-        .get(19..)?
-        .trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-    let offset_s = match rest.as_bytes() {
-        [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), ..] => {
-            let offset = rest.get(1..3)?.parse::<i64>().ok()? * 3600 + rest.get(4..6)?.parse::<i64>().ok()? * 60;
-            if *sign == b'+' { offset } else { -offset }
-        }
-        _ => return None,
-    };
-    // Days since 1970-01-01: https://howardhinnant.github.io/date_algorithms.html, for years that are positive.
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
-    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset_s;
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::said::Request;
@@ -261,7 +235,7 @@ mod tests {
                     ("x-ratelimit-remaining", "0"),
                     ("x-ratelimit-reset", "2026-06-08T20:45:55.5+02:00"),
                 ],
-                Some(12.0),
+                Some(12.5),
             ),
             (&[], None),
         ] {

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::Diagnostic;
-use super::glob;
 use super::reader::{Reader, quote};
 use super::route::Draft;
 use super::{Target, Upstream, UpstreamTarget};
+use crate::notation::glob;
 
 /// Targets and references that one chain may come to when every `{ route: … }` is followed.
 const CHAIN_MAX: usize = 256;

@@ -8,8 +8,8 @@ use aho_corasick::AhoCorasick;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::{is_name, is_variable};
-use super::key_like;
-use super::nearest::nearest;
+use crate::notation::key_like;
+use crate::notation::nearest::nearest;
 
 /// A scalar under a key with one of these in its name may be a credential.
 const WORDS: [&str; 6] = ["auth", "cred", "key", "passw", "secret", "token"];
@@ -46,7 +46,7 @@ impl Secrets {
     /// Those of a file that was parsed.
     pub(super) fn of(root: &Node, text: &str) -> Self {
         let mut secrets = scalars(root);
-        secrets.places.extend(key_like::find(text));
+        secrets.places.extend(key_like::surely(text));
         secrets.texts.sort_unstable();
         secrets.texts.dedup();
         let has_texts = !secrets.texts.is_empty();
@@ -57,7 +57,7 @@ impl Secrets {
     /// Those of a text that could not be parsed.
     pub(super) fn of_text(text: &str) -> Self {
         let mut places = after_keys(text);
-        places.extend(key_like::find(text));
+        places.extend(key_like::surely(text));
         Self {
             places,
             ..Self::default()
@@ -92,12 +92,12 @@ impl Secrets {
             if self.finder.as_ref().is_some_and(|finder| finder.is_match(part)) {
                 return "…".to_owned();
             }
-            if part.len() < key_like::BEGUN_MIN_BYTES {
+            if part.len() < key_like::SURELY_BEGUN_MIN_BYTES {
                 return part.to_owned();
             }
             let mut shown = String::new();
             let mut after = 0;
-            for key in key_like::find(part) {
+            for key in key_like::surely(part) {
                 shown.push_str(&part[after..key.start]);
                 shown.push('…');
                 after = key.end;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::bounds::ATTEMPTS_MAX;
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
-use super::nearest::nearest;
 use super::reader::{Fields, Reader, quote};
 use super::source::Place;
 use super::words::{self, ACTIONS, EXHAUSTED};
@@ -14,6 +13,7 @@ use super::{
 };
 use super::{Policy, keys, quantity};
 use crate::classify::{Action, Class};
+use crate::notation::nearest::nearest;
 
 /// The built-in policy with `node`'s keys over it.
 pub(super) fn policy(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Policy {

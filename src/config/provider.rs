@@ -1,6 +1,7 @@
 //! Host → provider: which rules hold for an upstream that does not say so itself.
 
-use super::{glob, url};
+use super::url;
+use crate::notation::glob;
 
 /// Patterns of hosts, from the providers' own API references. A provider may have several.
 const HOSTS: [(&str, &str); 37] = [

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::diagnostic::Complaint;
+use crate::notation::duration::unit_ms;
 
 /// A year: far more than any clock here needs, far less than what overflows an instant.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -13,20 +14,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
     const HELP: &str = "durations are written like `250ms`, `2s`, `10m` or `1h`";
     let (number, unit) = split(text);
     let unit_ms = match unit {
-        "ms" => 1.0,
-        "s" => 1_000.0,
-        "m" => 60_000.0,
-        "h" => 3_600_000.0,
         "" if !number.is_empty() && number != "0" => {
             return Err(Complaint::new("bad-duration", "is a duration without a unit", HELP));
         }
-        "" if number == "0" => 1.0,
-        _ => return Err(Complaint::new("bad-duration", "is not a duration", HELP)),
+        "" if number == "0" => 1,
+        unit => unit_ms(unit).ok_or_else(|| Complaint::new("bad-duration", "is not a duration", HELP))?,
     };
     let amount: f64 = number
         .parse()
         .map_err(|_| Complaint::new("bad-duration", "is not a duration", HELP))?;
-    let amount_ms = amount * unit_ms;
+    let amount_ms = amount * f64::from(unit_ms);
     if amount_ms <= 0.0 {
         return Err(Complaint::new(
             "bad-duration",

@@ -8,10 +8,10 @@ use super::document::{Node, Value};
 use super::file;
 use super::interpolate::{self, BadVariableKind, Origin};
 use super::load_options::{KeyPolicy, LoadOptions};
-use super::nearest::nearest;
 use super::section::{Key, Section};
 use super::source::{Place, Source};
 use super::trail::Trail;
+use crate::notation::nearest::nearest;
 
 /// What an unset variable is replaced by where keys are optional.
 pub(super) const STAND_IN: &str = "placeholder";

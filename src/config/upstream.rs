@@ -6,12 +6,12 @@ use super::bounds::INFLIGHT_MAX;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::Origin;
-use super::nearest::nearest;
 use super::reader::{Entry, Fields, Reader, quote};
 use super::source::Place;
 use super::words::{HTTP_VERSIONS, PROTOCOLS};
 use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
 use super::{balance, headers, keys, policy, provider, quantity, secret, tls, url};
+use crate::notation::nearest::nearest;
 use crate::protocol::Protocol;
 
 /// Parameters may be credentials (Gemini's `?key=`): only their names are shown.

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use super::fault::{Fault, FaultSpec};
 use super::stand_in::StandIn;
 use super::wire::{Connection, Request, WireError, head, query_value};
-use crate::config::nearest::nearest;
+use crate::notation::nearest::nearest;
 use crate::protocol::Protocol;
 
 const BODY_MAX_BYTES: usize = 64 * 1024;

@@ -1,10 +1,10 @@
 //! The ways in which a stand-in can be broken, as written on the command line and on the control address.
 
+use crate::notation::duration;
+use crate::notation::nearest::nearest;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
-
-use crate::config::nearest::nearest;
 
 /// What is wrong with a stand-in. Text and value go both ways: `parse` and `Display`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +68,19 @@ impl FromStr for Fault {
         if let Some((_, fault)) = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             return Ok(*fault);
         }
-        let (head, wait) = match text.split_once(':') {
-            Some((head, wait)) => (head, Some(wait)),
+        let (head, time) = match text.split_once(':') {
+            Some((head, time)) => (head, Some(time)),
             None => (text, None),
         };
         if head == "slow" {
-            let wait = wait.ok_or_else(|| FaultError("`slow` needs a time: `slow:5s`".into()))?;
-            return Ok(Fault::Slow(duration(wait)?));
+            let time = time.ok_or_else(|| FaultError("`slow` needs a time: `slow:5s`".into()))?;
+            return Ok(Fault::Slow(wait(time)?));
         }
         if !head.is_empty() && head.bytes().all(|byte| byte.is_ascii_digit()) {
             return match head.parse::<u16>() {
                 Ok(code) if (400..=599).contains(&code) => Ok(Fault::Status {
                     code,
-                    retry_after: wait.map(duration).transpose()?,
+                    retry_after: time.map(wait).transpose()?,
                 }),
                 _ => Err(FaultError(format!(
                     "status {head} is no failure: a fault's status is from 400 to 599"
@@ -105,8 +105,8 @@ impl fmt::Display for Fault {
             Fault::Status {
                 code,
                 retry_after: Some(wait),
-            } => write!(f, "{code}:{}", Wait(*wait)),
-            Fault::Slow(wait) => write!(f, "slow:{}", Wait(*wait)),
+            } => write!(f, "{code}:{}", duration::Whole(*wait)),
+            Fault::Slow(wait) => write!(f, "slow:{}", duration::Whole(*wait)),
             named => {
                 let name = NAMED
                     .iter()
@@ -114,17 +114,6 @@ impl fmt::Display for Fault {
                     .map_or("", |(name, _)| *name);
                 f.write_str(name)
             }
-        }
-    }
-}
-
-struct Wait(Duration);
-
-impl fmt::Display for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.subsec_millis() {
-            0 => write!(f, "{}s", self.0.as_secs()),
-            _ => write!(f, "{}ms", self.0.as_millis()),
         }
     }
 }
@@ -188,19 +177,11 @@ impl fmt::Display for FaultSpec {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, FaultError> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit_ms: u64 = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return Err(FaultError(format!("`{text}` is no time: write 250ms, 5s or 2m"))),
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|count| count.checked_mul(unit_ms))
-        .map(Duration::from_millis)
+fn wait(text: &str) -> Result<Duration, FaultError> {
+    if !matches!(duration::number_and_unit(text).1, "ms" | "s" | "m") {
+        return Err(FaultError(format!("`{text}` is no time: write 250ms, 5s or 2m")));
+    }
+    duration::read_whole(text)
         .filter(|wait| *wait <= WAIT_MAX)
         .ok_or_else(|| FaultError(format!("`{text}` is no time from 0 to {}m", WAIT_MAX.as_secs() / 60)))
 }

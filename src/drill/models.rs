@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::asked::Asked;
-use super::provider::{Identity, Stamp, rfc3339};
+use super::provider::{Identity, Stamp};
+use crate::notation::date;
 use crate::protocol::Protocol;
 
 /// The list, or the one model that is asked for.
@@ -13,7 +14,7 @@ pub(crate) fn whole(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value 
             json!({ "id": model, "object": "model", "created": stamp.now_s, "owned_by": identity.name })
         }
         Protocol::Anthropic => {
-            json!({ "id": model, "type": "model", "display_name": model, "created_at": rfc3339(stamp.now_s) })
+            json!({ "id": model, "type": "model", "display_name": model, "created_at": date::of_unix_seconds(stamp.now_s) })
         }
     };
     if !asked.model.is_empty() {

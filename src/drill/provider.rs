@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::notation::date;
 use crate::protocol::Protocol;
 
 /// One upstream as its stand-in knows it.
@@ -69,7 +70,7 @@ pub(crate) fn headers(family: Family, stamp: &Stamp, limited: Option<Duration>) 
             ]);
         }
         Family::Anthropic => {
-            let reset = rfc3339(stamp.now_s + limited.map_or(1, |wait| wait.as_secs().max(1)));
+            let reset = date::of_unix_seconds(stamp.now_s + limited.map_or(1, |wait| wait.as_secs().max(1)));
             headers.extend([
                 ("request-id", format!("req_{id}")),
                 ("anthropic-organization-id", "stand-in".to_owned()),
@@ -99,36 +100,4 @@ pub(crate) fn headers(family: Family, stamp: &Stamp, limited: Option<Duration>) 
         Family::DeepSeek => headers.push(("x-ds-trace-id", id.clone())),
     }
     headers
-}
-
-/// Unix time as RFC 3339 in UTC (the calendar: Howard Hinnant, "chrono-compatible low-level date algorithms").
-pub(crate) fn rfc3339(unix_s: u64) -> String {
-    let days = unix_s / 86_400 + 719_468;
-    let era = days / 146_097;
-    let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (unix_s / 3_600 % 24, unix_s / 60 % 60, unix_s % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_780_944_355), "2026-06-08T18:45:55Z");
-        assert_eq!(rfc3339(4_102_444_799), "2099-12-31T23:59:59Z");
-    }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -20,6 +20,7 @@ use super::healthy;
 use super::provider::{Identity, Stamp};
 use super::refusal;
 use super::wire::{Connection, Request, WireError, head};
+use crate::notation::date;
 use crate::protocol::Protocol;
 
 /// Largest request body that a stand-in reads.
@@ -352,11 +353,8 @@ impl Connection {
 }
 
 fn stamp() -> Stamp {
-    let now_s = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
     Stamp {
         id: format!("{:032x}", fastrand::u128(..)),
-        now_s,
+        now_s: date::unix_seconds(SystemTime::now()),
     }
 }

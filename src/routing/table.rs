@@ -7,10 +7,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::classify::{Action, Class};
-use crate::config::nearest::edits;
-use crate::config::{
-    self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts, glob,
-};
+use crate::config::{self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts};
+use crate::notation::{glob, nearest};
 use crate::protocol::Protocol;
 use crate::protocol::endpoint::endpoint;
 use crate::protocol::path::segments_seen;
@@ -219,7 +217,7 @@ impl RouteTable {
     pub fn closest(&self, model: &str) -> Vec<&str> {
         // Bounded: the distance is quadratic in the lengths.
         let model: String = model.chars().take(128).collect();
-        let mut scored: Vec<_> = self.models().map(|name| (edits(&model, name), name)).collect();
+        let mut scored: Vec<_> = self.models().map(|name| (nearest::edits(&model, name), name)).collect();
         scored.sort_by_key(|&(distance, _)| distance);
         scored.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
     }

@@ -1,7 +1,7 @@
 //! The accounts of upstreams that say `balance`, asked in the background. No request waits for it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::classify::hint;
+use crate::notation::date;
 use crate::proxy::{Snapshot, log_cooldown};
 use crate::telemetry;
 use crate::telemetry::balance::Change;
@@ -138,10 +139,9 @@ impl Balances {
 }
 
 fn now() -> Moment {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment {
         instant: Instant::now(),
-        unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
+        unix_ms: date::unix_ms(SystemTime::now()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where all that is known of the running gateway comes together: the status document is written here.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use super::metrics::{LastReload, Metrics};
 use super::phase::Phase;
 use super::reload::{self, Reloads};
 use crate::config::Severity;
+use crate::notation::date::{unix_ms, unix_seconds};
 use crate::proxy::meters::Meters;
 use crate::proxy::{InFlight, Snapshot};
 use crate::routing::{Group, Route, RouteTable, Target};
@@ -50,7 +51,7 @@ impl Desk {
             LastReload {
                 generation: state.generation,
                 succeeded: state.last.ok,
-                attempted_at: unix_ms(state.last.at) / 1000,
+                attempted_at: unix_seconds(state.last.at),
                 rejected: state.rejected,
             }
         };
@@ -299,9 +300,4 @@ fn failure(note: FailureNote) -> status::Failure {
         request_id: note.request_id,
         upstream_request_id: note.upstream_request_id,
     }
-}
-
-fn unix_ms(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

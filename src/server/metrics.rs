@@ -3,12 +3,13 @@
 mod process;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::clients::registry::Registry;
+use crate::notation::date;
 use crate::proxy::{InFlight, Snapshot};
 use crate::telemetry;
 use crate::telemetry::metrics::{Exposition, names};
@@ -44,13 +45,12 @@ impl Metrics {
         clients: Arc<Registry>,
         last_reload: impl Fn() -> LastReload + Send + Sync + 'static,
     ) -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             snapshot,
             in_flight,
             clients,
             last_reload: Arc::new(last_reload),
-            started_at: since_epoch.as_secs_f64(),
+            started_at: date::unix_ms(SystemTime::now()) as f64 / 1000.0,
         }
     }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
@@ -19,6 +19,8 @@ use super::certificates::Certificates;
 use super::notify;
 use super::watch::Watch;
 use crate::config::{self, Config, Content, Diagnostic, KeyPolicy, LoadOptions, Loaded, Read};
+use crate::notation::date::unix_seconds;
+use crate::notation::duration;
 use crate::proxy::Snapshot;
 use changes::AtStart;
 
@@ -47,7 +49,7 @@ impl Drain {
     }
 
     fn set(&self, config: &Config) {
-        let millis = u64::try_from(config.server.drain.as_millis()).unwrap_or(u64::MAX);
+        let millis = duration::whole_ms(config.server.drain);
         self.0.store(millis, Ordering::Relaxed);
     }
 
@@ -90,11 +92,6 @@ pub(super) fn first(config: &Config, loaded_at: SystemTime, reread: Option<&Rere
     let faults = warnings.iter().map(Fault::from).collect();
     let attempt = Attempt::new(loaded_at, Trigger::Start, Some(Arc::clone(&config.hash)), faults);
     Reloads::new(State::of(config, 1, attempt))
-}
-
-/// Unix seconds.
-pub(super) fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Reloader {

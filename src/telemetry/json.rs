@@ -6,7 +6,7 @@ use log::{Level, Record};
 
 use super::escape::{self, Place};
 use super::scalar::{Scalar, each_field};
-use super::timestamp::Timestamp;
+use crate::notation::date::Timestamp;
 
 /// `{"ts":…,"level":…,"module":…,"msg":…, fields…}` and the line's end. A record's `target` in the `log` crate's
 /// sense is called `module`, because a target here is an upstream and a model.

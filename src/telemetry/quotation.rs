@@ -1,9 +1,9 @@
 //! A provider's words, made fit to be kept and shown: short, on one line, without keys, and without the prompt, which a
 //! provider may quote.
 
+use crate::notation::key_like;
 use memchr::memmem;
 
-mod key_like;
 mod texts;
 
 /// What is kept, in characters.
@@ -37,7 +37,7 @@ pub fn clean<'a>(message: &str, secrets: impl Iterator<Item = &'a str>, request:
             hidden[at..at + secret.len()].fill(true);
         }
     }
-    for key in key_like::find(message) {
+    for key in key_like::perhaps(message) {
         hidden[key].fill(true);
     }
     if request.len() <= REQUEST_MAX_BYTES {

@@ -7,7 +7,7 @@ use log::{Level, Record};
 
 use super::escape::{self, Place};
 use super::scalar::{Scalar, each_field};
-use super::timestamp::Timestamp;
+use crate::notation::date::Timestamp;
 
 /// A whole line, its end included.
 pub(super) fn line(now: SystemTime, record: &Record<'_>) -> String {

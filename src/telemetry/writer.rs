@@ -13,8 +13,8 @@ use rustix::io::Errno;
 
 use super::journald::Journal;
 use super::queue::{Content, Dropped, Entry, Gap, Queue};
-use super::timestamp::Timestamp;
 use super::{sink, text};
+use crate::notation::date::Timestamp;
 
 /// While a slow reader makes records be dropped, the log tells of it this often.
 const TELL_EVERY: Duration = Duration::from_secs(1);

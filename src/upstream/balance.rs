@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::health::Change;
 use super::registry::Registry;
 use crate::config::{self, BalanceSource, Timeouts};
+use crate::notation::duration;
 use crate::protocol::Protocol;
 
 pub use question::{Answer, Question, Remaining, Unreadable};
@@ -255,9 +256,7 @@ impl Balance {
 fn later(now: Moment, wait: Duration) -> Moment {
     Moment {
         instant: now.instant + wait,
-        unix_ms: now
-            .unix_ms
-            .saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        unix_ms: now.unix_ms.saturating_add(duration::whole_ms(wait)),
     }
 }
 

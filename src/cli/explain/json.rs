@@ -1,7 +1,5 @@
 //! The explanation for scripts: docs/explain.md describes every member.
 
-use std::time::Duration;
-
 use http::HeaderName;
 use serde_json::{Map, Value, json};
 
@@ -11,6 +9,7 @@ use super::masking::MASK;
 use super::walk::{Attempt, End, Span, Walk};
 use crate::classify::Action;
 use crate::config::{Balance, BalanceSource, Exhausted, OnKey, Timeouts};
+use crate::notation::duration::whole_ms;
 use crate::protocol::Protocol;
 use crate::routing::{Next, Route};
 
@@ -29,13 +28,13 @@ pub(super) fn render(explanation: &Explanation<'_>) -> String {
         "path": asked.path,
         "stream": asked.stream,
         "chain": explanation.places.iter().map(|it| place(it, explanation)).collect::<Vec<_>>(),
-        "deadline_ms": ms(route.timeouts.deadline),
+        "deadline_ms": whole_ms(route.timeouts.deadline),
         "retry": {
             "attempts": retry.attempts,
             "same_target": retry.same_target,
-            "backoff_ms": ms(retry.backoff),
-            "max_backoff_ms": ms(retry.max_backoff),
-            "max_wait_ms": ms(retry.max_wait),
+            "backoff_ms": whole_ms(retry.backoff),
+            "max_backoff_ms": whole_ms(retry.max_backoff),
+            "max_wait_ms": whole_ms(retry.max_wait),
         },
         "on": on(route),
         "exhausted": match route.exhausted {
@@ -87,15 +86,15 @@ fn watched(balance: &Balance) -> Value {
         BalanceSource::Preset(preset) => (Some(preset.name()), None),
         BalanceSource::At { path_and_query, .. } => (None, path_and_query.split('?').next()),
     };
-    json!({ "from": from, "path": path, "every_ms": ms(balance.every), "low": balance.low })
+    json!({ "from": from, "path": path, "every_ms": whole_ms(balance.every), "low": balance.low })
 }
 
 fn clocks(timeouts: &Timeouts) -> Value {
     json!({
-        "connect_ms": ms(timeouts.connect),
-        "headers_ms": ms(timeouts.headers),
-        "first_token_ms": ms(timeouts.first_token),
-        "idle_ms": ms(timeouts.idle),
+        "connect_ms": whole_ms(timeouts.connect),
+        "headers_ms": whole_ms(timeouts.headers),
+        "first_token_ms": whole_ms(timeouts.first_token),
+        "idle_ms": whole_ms(timeouts.idle),
     })
 }
 
@@ -121,12 +120,12 @@ fn attempt(attempt: &Attempt) -> Value {
     json!({
         "target": &*attempt.target,
         "began_ms": span(attempt.began),
-        "took_ms": ms(attempt.took),
+        "took_ms": whole_ms(attempt.took),
         "status": outcome.map_or(Some(200), |outcome| outcome.status),
         "class": outcome.map(|outcome| outcome.class.name()),
         "clock": failed.and_then(|failed| failed.clock),
         "rule": failed.and_then(|failed| failed.rule),
-        "retry_after_ms": outcome.and_then(|outcome| outcome.retry_after).map(ms),
+        "retry_after_ms": outcome.and_then(|outcome| outcome.retry_after).map(whole_ms),
         "action": failed.map_or(Action::Deliver, |failed| failed.action).name(),
         "next": failed.map(|failed| failed.next.name()),
         "wait_ms": failed
@@ -152,9 +151,5 @@ fn client(walk: &Walk) -> Value {
 }
 
 fn span(span: Span) -> Value {
-    json!([ms(span.least), ms(span.most)])
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    json!([whole_ms(span.least), whole_ms(span.most)])
 }

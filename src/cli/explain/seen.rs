@@ -8,6 +8,7 @@ use http::HeaderMap;
 use super::supposition::{Clock, Fate};
 use crate::classify::hint::WAIT_MAX;
 use crate::classify::{self, Basis, Class, Signals};
+use crate::notation::duration;
 use crate::routing::{Cause, Entry, Outcome, Step};
 
 pub(super) struct Seen {
@@ -27,7 +28,7 @@ impl Seen {
             status: self.outcome.as_ref().map_or(Some(200), |outcome| outcome.status),
             class: self.outcome.as_ref().map(|outcome| outcome.class),
             clock: self.clock,
-            ms: u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
+            ms: duration::whole_ms(self.took),
         }
     }
 }

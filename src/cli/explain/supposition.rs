@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::classify::Class;
+use crate::notation::duration;
 use crate::routing::Step;
 
 /// Every fate as a person writes it, for help texts.
@@ -117,22 +118,22 @@ impl FromStr for Fate {
         if let Some(&(_, fate)) = SILENT.iter().find(|(name, _)| *name == text) {
             return Ok(fate);
         }
-        let (head, wait) = match text.split_once(':') {
-            Some((head, wait)) => (head, Some(duration(wait)?)),
+        let (head, retry_after) = match text.split_once(':') {
+            Some((head, time)) => (head, Some(wait(time)?)),
             None => (text, None),
         };
         if let Some((class, status)) = answered().find(|(class, _)| class.name() == head) {
             return Ok(Self::Answer {
                 status,
                 class: Some(class),
-                retry_after: wait,
+                retry_after,
             });
         }
         match head.parse::<u16>() {
             Ok(status @ 400..=599) => Ok(Self::Answer {
                 status,
                 class: None,
-                retry_after: wait,
+                retry_after,
             }),
             Ok(status) => Err(format!("status {status} is no failure: these are 400 to 599")),
             Err(_) => Err(format!("`{text}` can't be supposed; there are: {}", fates())),
@@ -140,20 +141,8 @@ impl FromStr for Fate {
     }
 }
 
-/// `250ms`, `2s`, `10m`, `24h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
-    let unit_ms: Option<u64> = match &text[digits.len()..] {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    unit_ms
-        .zip(digits.parse::<u64>().ok())
-        .and_then(|(unit_ms, count)| count.checked_mul(unit_ms))
-        .map(Duration::from_millis)
+fn wait(text: &str) -> Result<Duration, String> {
+    duration::read_whole(text)
         .filter(|wait| *wait <= RETRY_AFTER_MAX)
         .ok_or_else(|| format!("`{text}` is no time of at most a week: write 250ms, 2s, 10m or 24h"))
 }

@@ -1,7 +1,6 @@
 //! The explanation for people.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use http::HeaderName;
 
@@ -12,6 +11,7 @@ use super::json::key_name;
 use super::walk::{Attempt, End, Failed, Span, Walk};
 use crate::classify::{Action, Class};
 use crate::config::{Balance, BalanceSource, Exhausted, Timeouts};
+use crate::notation::duration::Short;
 use crate::protocol::Protocol;
 use crate::routing::{Next, Route};
 use crate::upstream::outbound::REQUEST_ID;
@@ -133,7 +133,7 @@ fn watched(balance: &Balance) -> String {
         BalanceSource::Preset(preset) => preset.name(),
         BalanceSource::At { path_and_query, .. } => path_and_query.split('?').next().unwrap_or_default(),
     };
-    format!("{from}, every {}, low below {}", short(balance.every), balance.low)
+    format!("{from}, every {}, low below {}", Short(balance.every), balance.low)
 }
 
 fn passed_over(place: &Place<'_>, asked: &Asked) -> String {
@@ -145,10 +145,10 @@ fn passed_over(place: &Place<'_>, asked: &Asked) -> String {
 fn clocks(timeouts: &Timeouts) -> String {
     format!(
         "connect {}, headers {}, first_token {}, idle {}",
-        short(timeouts.connect),
-        short(timeouts.headers),
-        short(timeouts.first_token),
-        short(timeouts.idle)
+        Short(timeouts.connect),
+        Short(timeouts.headers),
+        Short(timeouts.first_token),
+        Short(timeouts.idle)
     )
 }
 
@@ -162,11 +162,11 @@ fn policy(page: &mut Page, route: &Route) {
     ));
     page.line(&format!(
         "waits      a random time up to {} before another try, doubled each time to at most {}; a retry-after of at most {}",
-        short(retry.backoff),
-        short(retry.max_backoff),
-        short(retry.max_wait)
+        Short(retry.backoff),
+        Short(retry.max_backoff),
+        Short(retry.max_wait)
     ));
-    page.line(&format!("deadline   {}", short(route.timeouts.deadline)));
+    page.line(&format!("deadline   {}", Short(route.timeouts.deadline)));
     let mut seen = Vec::new();
     for &(key, action) in route.on() {
         if !seen.contains(&key) {
@@ -225,10 +225,10 @@ fn row(attempt: &Attempt) -> [String; 4] {
 }
 
 fn happens(attempt: &Attempt, failed: &Failed) -> String {
-    let took = short(attempt.took);
+    let took = Short(attempt.took);
     match (failed.clock, failed.outcome.status, failed.outcome.retry_after) {
         (Some(clock), _, _) => format!("{clock} clock, after {took}"),
-        (None, Some(status), Some(wait)) => format!("{status}, retry-after {}", short(wait)),
+        (None, Some(status), Some(wait)) => format!("{status}, retry-after {}", Short(wait)),
         (None, Some(status), None) => status.to_string(),
         (None, None, _) if failed.outcome.class == Class::Connect => "refuses to connect".to_owned(),
         (None, None, _) => "closes without an answer".to_owned(),
@@ -264,23 +264,12 @@ fn ending(walk: &Walk) -> String {
 
 fn range(span: Span) -> String {
     if span.least == span.most {
-        short(span.most)
+        Short(span.most).to_string()
     } else {
-        format!("{} to {}", short(span.least), short(span.most))
+        format!("{} to {}", Short(span.least), Short(span.most))
     }
 }
 
 fn count(number: u32, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
-}
-
-/// As the configuration writes it: `250ms`, `2s`, `1.5s`, `10m`.
-fn short(duration: Duration) -> String {
-    let ms = duration.as_millis();
-    match ms {
-        0 => "0s".to_owned(),
-        _ if ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
-        1..1000 => format!("{ms}ms"),
-        _ => format!("{}s", duration.as_secs_f64()),
-    }
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::table::{Cell, Table, Tint, plain};
+use crate::notation::date::Timestamp;
 use crate::status::{Balance, Configuration, Fault, Process, Standing, State, Status, Target, Upstream, Window};
-use crate::telemetry::timestamp::Timestamp;
 
 /// Faults of a rejected reload; `switchback check` shows them all.
 const FAULTS_SHOWN_MAX: usize = 10;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use crate::notation::duration;
 use crate::telemetry::metrics::{Exposition, names};
 
 /// So many idle connections are looked for at once where room is needed, so that a look at all of them serves many.
@@ -74,7 +75,7 @@ impl Default for Registry {
 
 impl Registry {
     pub(super) fn now_ms(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+        duration::whole_ms(self.epoch.elapsed())
     }
 
     pub(in crate::server) fn show(&self, exposition: &Exposition) {
@@ -116,7 +117,7 @@ impl Registry {
 
     /// Closes what has been idle for `limit`.
     pub(super) fn close_idle(&self, limit: Duration) {
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let limit_ms = duration::whole_ms(limit);
         let Some(since_ms) = self.now_ms().checked_sub(limit_ms) else {
             return;
         };

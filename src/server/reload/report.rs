@@ -3,10 +3,10 @@
 use crate::config::{Config, Severity};
 use crate::telemetry;
 use crate::telemetry::reload::{Fault, Rejected, Reloaded};
-use crate::telemetry::timestamp::Timestamp;
 
 use super::changes::{self, AtStart};
 use super::state::{Attempt, State};
+use crate::notation::date::Timestamp;
 use crate::server::log_settings::log_settings;
 
 /// The configuration `after` took the place of `before`. From here on the log is as it says.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 
 use crate::config::{Config, Diagnostic, Severity};
-use crate::telemetry::timestamp::Timestamp;
+use crate::notation::date::Timestamp;
 
 /// Faults of one attempt that are kept.
 const FAULTS_MAX: usize = 100;

@@ -34,11 +34,11 @@ pub fn literal_chars(pattern: &str) -> usize {
 ///
 /// A `*` of `narrow` can become any text, so only a `*` of `wide` can take it: which is what matching `narrow`
 /// itself, letter by letter, asks.
-pub(super) fn covers(wide: &str, narrow: &str) -> bool {
+pub fn covers(wide: &str, narrow: &str) -> bool {
     matches(wide, narrow)
 }
 
-pub(super) fn is_glob(name: &str) -> bool {
+pub fn is_glob(name: &str) -> bool {
     name.contains('*')
 }
 
