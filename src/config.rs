@@ -8,7 +8,9 @@ mod browser;
 mod chain;
 mod diagnostic;
 mod document;
+mod escaped_variables;
 mod file;
+mod files_read;
 mod headers;
 mod interpolate;
 mod key_file;
@@ -29,11 +31,9 @@ mod search;
 mod secret;
 mod section;
 mod server;
-mod shield;
 mod socket_mode;
 mod source;
 mod tls;
-mod trail;
 mod upstream;
 mod url;
 mod words;
@@ -51,6 +51,7 @@ pub use admin::of_file as admin_of;
 pub use bounds::ATTEMPTS_MAX;
 pub use browser::ANY_ORIGIN;
 pub use diagnostic::{Diagnostic, Severity};
+pub use files_read::{Content, Read};
 pub use load::{Loaded, load};
 pub use load_options::{KeyPolicy, LoadOptions};
 pub use provider::of_url as provider_of;
@@ -58,7 +59,6 @@ pub use schema::schema;
 pub use search::{Found, find};
 pub use socket_mode::OPEN_SOCKET_MODE;
 pub use source::{Place, Source};
-pub use trail::{Content, Read};
 
 /// A valid configuration: every reference resolves, every value is in range, every file was read.
 #[derive(Debug, Clone)]

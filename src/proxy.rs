@@ -19,7 +19,6 @@ mod intent;
 pub mod meters;
 mod off_workers;
 mod pingora_error;
-mod pulse;
 mod reading;
 mod recorder;
 mod refusal;
@@ -28,6 +27,7 @@ mod reply;
 mod resuming;
 mod snapshot;
 mod verdict;
+mod watchdog;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -48,9 +48,9 @@ use http10::Http10;
 pub use asked::Arrival;
 pub use context::RequestContext;
 pub use in_flight::InFlight;
-pub use pulse::Pulse;
 pub(crate) use recorder::log_cooldown;
 pub use snapshot::Snapshot;
+pub use watchdog::WatchdogProxy;
 
 /// The proxy logic that Pingora calls. Clones share the snapshot and the count of requests.
 #[derive(Clone)]

@@ -4,7 +4,6 @@
 pub mod course;
 pub mod last_resort;
 pub mod ledger;
-pub mod left_out;
 pub mod plan;
 pub mod table;
 pub mod unroutable;
@@ -12,8 +11,7 @@ pub mod unroutable;
 pub use course::{Cause, Course, Next, Outcome, Turn};
 pub use last_resort::{LastResort, Worth};
 pub use ledger::{Entry, Ledger};
-pub use left_out::LeftOut;
-pub use plan::{Plan, Step, pinned_plan, plan};
+pub use plan::{LeftOut, Plan, Step, pinned_plan, plan};
 pub use table::{Group, Measured, Route, RouteTable, Target};
 
 #[cfg(test)]

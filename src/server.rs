@@ -6,22 +6,22 @@ mod balance;
 mod bound;
 mod certificates;
 mod clients;
-mod desk;
+mod gateway_status;
 mod handover;
 mod launch;
 mod listeners;
 mod log_settings;
 pub mod metrics;
 mod notify;
-mod parting;
 mod phase;
 mod readiness;
 pub mod reload;
-pub mod report;
+mod service_stop;
 mod shutdown;
 mod start_error;
 mod status_line;
 pub mod upgrade;
+pub mod upgrade_outcome;
 mod watch;
 mod watchdog;
 
@@ -44,15 +44,15 @@ use crate::transport::{JudgingConnector, descriptors};
 use admin::AdminListener;
 use certificates::Certificates;
 use clients::Clients;
-use desk::Desk;
+use gateway_status::GatewayStatus;
 use listeners::{Listeners, OpenSockets};
-use parting::{Companion, OnBoundSockets, Parting};
 use phase::Phase;
 use readiness::Readiness;
 use reload::{Drain, Live, Reloader, Reread};
+use service_stop::{Companion, OnBoundSockets, ServiceStop};
 use shutdown::{Ending, Shutdown};
 use status_line::StatusLine;
-use watchdog::{Heart, Vein};
+use watchdog::{Probe, ProbedService};
 
 pub use bound::Bound;
 pub use launch::{Launch, LaunchError};
@@ -82,16 +82,20 @@ pub fn run(
     let in_flight = InFlight::default();
     let (hangups, hung_up) = sync_channel(1);
     let hangups = reread.is_some().then_some(hangups);
-    let (sockets, parting, status) = (OpenSockets::default(), Parting::new(), StatusLine::new(reloads.clone()));
-    let beside = Parting::new();
+    let (sockets, gateway_stop, status) = (
+        OpenSockets::default(),
+        ServiceStop::new(),
+        StatusLine::new(reloads.clone()),
+    );
+    let admin_stop = ServiceStop::new();
     let predecessor = launch.predecessor.map(Arc::new);
     let shutdown = Shutdown::watch(Ending {
         in_flight: in_flight.clone(),
         drain: live.drain.clone(),
         hangups,
         sockets: sockets.clone(),
-        parting: parting.clone(),
-        beside: beside.clone(),
+        gateway_stop: gateway_stop.clone(),
+        admin_stop: admin_stop.clone(),
         status: status.clone(),
         program: launch.program,
         predecessor: predecessor.clone(),
@@ -114,11 +118,19 @@ pub fn run(
     let connector = JudgingConnector::new(&ConnectorOptions::from_server_conf(&server.configuration));
     let clients = Arc::new(Clients::new(&live.snapshot));
     let gateway = Gateway::new(Arc::clone(&live.snapshot), connector.clone(), in_flight.clone());
-    let veins = add_gateway(&mut server, &gateway, &live, &listeners, &connector, &clients, &parting);
+    let probes = add_gateway(
+        &mut server,
+        &gateway,
+        &live,
+        &listeners,
+        &connector,
+        &clients,
+        &gateway_stop,
+    );
     server.add_service(balance::service(Arc::clone(&live.snapshot), connector));
     if let Some(admin) = admin {
         let bound = listeners.bound().iter().map(ToString::to_string).collect();
-        let desk = Desk::new(
+        let gateway_status = GatewayStatus::new(
             &live.snapshot,
             &reloads,
             in_flight,
@@ -126,7 +138,7 @@ pub fn run(
             phase.clone(),
             bound,
         );
-        server.add_service(admin.service(desk, beside));
+        server.add_service(admin.service(gateway_status, admin_stop));
     }
 
     let readiness = Readiness {
@@ -134,7 +146,7 @@ pub fn run(
         predecessor,
         status,
         snapshot: Arc::clone(&live.snapshot),
-        veins,
+        probes,
     };
     let reloader = reread.map(|reread| Reloader::new(live, config, reread, reloads));
     let shutdown_signal = Box::new(phase.until(shutdown));
@@ -161,10 +173,10 @@ fn add_gateway(
     listeners: &Listeners,
     connector: &JudgingConnector,
     clients: &Arc<Clients>,
-    parting: &Parting,
-) -> Vec<Vein> {
-    let mut veins = Vec::new();
-    let mut companions: Vec<Companion> = vec![Box::pin(Arc::clone(clients).watch_idle(parting.clone()))];
+    stop: &ServiceStop,
+) -> Vec<Probe> {
+    let mut probes = Vec::new();
+    let mut companions: Vec<Companion> = vec![Box::pin(Arc::clone(clients).watch_idle(stop.clone()))];
     let conf = Arc::clone(&server.configuration);
     let tls = Arc::new(listeners.tls(&live.certificates));
     for h2c in [false, true] {
@@ -186,19 +198,19 @@ fn add_gateway(
             one.add_to(&mut service);
         }
         if watchdog::wanted().is_some() {
-            let (heart, vein) = Heart::new(&conf, &live.snapshot);
-            veins.push(vein);
-            companions.push(Box::pin(heart.run()));
+            let (probed, probe) = ProbedService::new(&conf, &live.snapshot);
+            probes.push(probe);
+            companions.push(Box::pin(probed.run()));
         }
         let companions = std::mem::take(&mut companions);
         server.add_service(OnBoundSockets::new(
             service,
             listeners.sockets(),
-            parting.clone(),
+            stop.clone(),
             companions,
         ));
     }
-    veins
+    probes
 }
 
 fn server_conf(config: &Config) -> ServerConf {

@@ -135,23 +135,23 @@ impl<'a> Said<'a> {
             return Whose::Unclear;
         }
         self.searched_bytes.set(searched);
-        let mut signs = Signs::default();
+        let mut evidence = Evidence::default();
         for stem in stems {
-            signs.add(text, stem);
+            evidence.add(text, stem);
         }
-        signs.found_in(letters)
+        evidence.found_in(letters)
     }
 }
 
 /// What would show that some words are the client's, if the request has it.
 #[derive(Default)]
-struct Signs {
+struct Evidence {
     patterns: Vec<Vec<u8>>,
     /// For each of them, what it shows.
     shows: Vec<Whose>,
 }
 
-impl Signs {
+impl Evidence {
     fn push(&mut self, pattern: Vec<u8>, shows: Whose) {
         if !pattern.is_empty() {
             self.patterns.push(pattern);

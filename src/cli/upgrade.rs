@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixListener;
 use tokio::time::{Instant, timeout_at};
 
-use crate::server::{report, upgrade};
+use crate::server::{upgrade, upgrade_outcome};
 
 const SERVICE: &str = "switchback.service";
 /// The process's own limit, and some time to tell.
@@ -50,17 +50,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .filter(|_| number > 0)
         .context("--pid: no process has that number")?;
     expect_handler(number)?;
-    let address = report::address(number.unsigned_abs())?;
+    let address = upgrade_outcome::address(number.unsigned_abs())?;
     let listener = StdListener::bind_addr(&address).context("another `switchback upgrade` waits for this process")?;
     kill_process(pid, Signal::USR2).with_context(|| format!("process {number} can't be sent SIGUSR2"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(outcome(listener, pid))?;
     match outcome.split_once(' ') {
-        Some((report::DONE, text)) => {
+        Some((upgrade_outcome::DONE, text)) => {
             writeln!(io::stdout().lock(), "{text}")?;
             Ok(ExitCode::SUCCESS)
         }
-        Some((report::FAILED, text)) => bail!("not upgraded: {text}"),
+        Some((upgrade_outcome::FAILED, text)) => bail!("not upgraded: {text}"),
         _ => bail!("process {number} said something else than the outcome: is it another program?"),
     }
 }

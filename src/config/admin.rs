@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::diagnostic::Diagnostic;
 use super::document::{self, Node, Value};
+use super::files_read::FilesRead;
 use super::interpolate::Origin;
 use super::load_options::{KeyPolicy, LoadOptions};
 use super::reader::Reader;
 use super::source::{Place, Source};
-use super::trail::Trail;
 use super::{Admin, Listener, browser, file, keys, listen, quantity};
 
 /// What a variable's stand-in becomes: practising needs no other.
@@ -41,7 +41,7 @@ pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken
 /// The admin listener that `file` names, whatever else is wrong with the file: while it is being edited is when one wants to look.
 pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admin> {
     let bytes = file::read(file, file::CONFIGURATION_BYTES_MAX);
-    let trail = Trail::of(file, &bytes);
+    let files_read = FilesRead::of(file, &bytes);
     let text = String::from_utf8(bytes.ok()?).ok()?;
     let alone = section(&text).to_owned();
     let whole = Source::new(file.to_path_buf(), text);
@@ -61,7 +61,11 @@ pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admi
         env,
         keys: KeyPolicy::Required,
     };
-    admin(&mut Reader::new(source, trail, &options), Some((node, key.place)), &[])
+    admin(
+        &mut Reader::new(source, files_read, &options),
+        Some((node, key.place)),
+        &[],
+    )
 }
 
 /// The line that begins with `admin:`, and those that are indented below it: what a file that is no YAML as a whole says of it.

@@ -8,7 +8,7 @@ use serde_yaml::Spanned;
 use serde_yaml::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
 use super::diagnostic::Diagnostic;
-use super::shield::Shielded;
+use super::escaped_variables::EscapedVariables;
 use super::source::{Place, Source};
 
 /// Deeper than any configuration needs (a target's timeouts are at 6).
@@ -81,16 +81,16 @@ pub(super) fn parse(source: &Source) -> Result<Node, Diagnostic> {
         emit_comments: false,
         with_snippet: false,
     };
-    let shielded = Shielded::new(source.text());
+    let escaped = EscapedVariables::new(source.text());
     let mut root: Node =
-        serde_yaml::from_str_with_options(&shielded.text, options).map_err(|error| explain(&error, source))?;
-    settle(&mut root, source, &shielded);
+        serde_yaml::from_str_with_options(&escaped.text, options).map_err(|error| explain(&error, source))?;
+    settle(&mut root, source, &escaped);
     Ok(root)
 }
 
 /// Turns what was parsed back into what was written: places count bytes of the source, variables have their braces,
 /// numbers and booleans their text (`1.10` stays `1.10`).
-fn settle(root: &mut Node, source: &Source, shielded: &Shielded<'_>) {
+fn settle(root: &mut Node, source: &Source, escaped: &EscapedVariables<'_>) {
     // Shielding keeps the number of characters, not of bytes.
     let text = source.text();
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
@@ -108,7 +108,7 @@ fn settle(root: &mut Node, source: &Source, shielded: &Shielded<'_>) {
         };
         match &mut node.value {
             Value::Unquoted => node.value = Value::Scalar(source.at(node.place).trim().to_owned()),
-            Value::Scalar(text) => *text = shielded.restore(std::mem::take(text)),
+            Value::Scalar(text) => *text = escaped.restore(std::mem::take(text)),
             Value::Nothing | Value::Sequence(_) | Value::Mapping(_) => {}
         }
         match &mut node.value {

@@ -5,19 +5,19 @@ use super::section::{Absent, Key, Section, Shape};
 use super::{bounds, provider, words};
 
 macro_rules! section {
-    ($name:ident = $called:literal, $meaning:literal $(and $beside:ident)? => {
+    ($name:ident = $called:literal, $meaning:literal $(and $other:ident)? => {
         $($key:literal = $shape:expr, $absent:expr, $told:literal;)+
     }) => {
         pub(super) static $name: Section = Section {
             name: $called,
             meaning: $meaning,
             keys: &[$(Key { name: $key, shape: $shape, absent: $absent, meaning: $told }),+],
-            and: beside!($($beside)?),
+            and: and_section!($($other)?),
         };
     };
 }
 
-macro_rules! beside {
+macro_rules! and_section {
     () => {
         None
     };

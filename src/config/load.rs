@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::document::{self, Node};
+use super::files_read::{FilesRead, Read};
 use super::load_options::LoadOptions;
 use super::masking::Secrets;
 use super::reader::Reader;
 use super::source::{Place, Source};
-use super::trail::{Read, Trail};
 use super::{Config, admin, chain, file, keys, listen, policy, route, server, upstream};
 
 /// The outcome of [`load`].
@@ -53,13 +53,13 @@ impl Loaded {
 /// Reads and validates `file` and the files that it names. Never fails: the faults are in the outcome, all of them.
 pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
     let bytes = file::read(file, file::CONFIGURATION_BYTES_MAX);
-    let trail = Trail::of(file, &bytes);
+    let files_read = FilesRead::of(file, &bytes);
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned()));
     match text {
         Ok(text) => {
             // A byte order mark is no part of the first line.
             let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
-            parse(Source::new(file.to_path_buf(), text), trail, options)
+            parse(Source::new(file.to_path_buf(), text), files_read, options)
         }
         Err(reason) => Loaded {
             config: None,
@@ -69,12 +69,12 @@ pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
             )],
             notes: Vec::new(),
             source: Source::new(file.to_path_buf(), String::new()),
-            read: trail.end(),
+            read: files_read.finish(),
         },
     }
 }
 
-fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded {
+fn parse(mut source: Source, files_read: FilesRead, options: &LoadOptions<'_>) -> Loaded {
     let root = match document::parse(&source) {
         Ok(root) => root,
         Err(mut fault) => {
@@ -86,17 +86,17 @@ fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded 
                 diagnostics: vec![fault],
                 notes: Vec::new(),
                 source,
-                read: trail.end(),
+                read: files_read.finish(),
             };
         }
     };
     let secrets = Secrets::of(&root, source.text());
     source.hide(secrets.places.clone());
-    let mut reader = Reader::new(source, trail, options);
+    let mut reader = Reader::new(source, files_read, options);
     let config = config(&mut reader, &root);
     let Reader {
         source,
-        trail,
+        files_read,
         mut diagnostics,
         ..
     } = reader;
@@ -111,7 +111,7 @@ fn parse(mut source: Source, trail: Trail, options: &LoadOptions<'_>) -> Loaded 
     let faultless = diagnostics
         .iter()
         .all(|diagnostic| diagnostic.severity == Severity::Warning);
-    let read = trail.end();
+    let read = files_read.finish();
     Loaded {
         config: config.filter(|_| faultless).map(|config| Config {
             hash: read.hash.clone().unwrap_or_default(),

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
 use super::file;
+use super::files_read::FilesRead;
 use super::interpolate::{self, BadVariableKind, Origin};
 use super::load_options::{KeyPolicy, LoadOptions};
 use super::section::{Key, Section};
 use super::source::{Place, Source};
-use super::trail::Trail;
 use crate::notation::nearest::nearest;
 
 /// What an unset variable is replaced by where keys are optional.
@@ -22,7 +22,7 @@ const QUOTED_CHARS_MAX: usize = 60;
 
 pub(super) struct Reader<'a> {
     pub(super) source: Source,
-    pub(super) trail: Trail,
+    pub(super) files_read: FilesRead,
     options: &'a LoadOptions<'a>,
     /// The file's own directory: relative paths in it start there.
     directory: PathBuf,
@@ -81,11 +81,11 @@ impl<'n> Fields<'n> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(source: Source, trail: Trail, options: &'a LoadOptions<'a>) -> Self {
+    pub(super) fn new(source: Source, files_read: FilesRead, options: &'a LoadOptions<'a>) -> Self {
         let directory = source.file.parent().map(Path::to_path_buf).unwrap_or_default();
         Self {
             source,
-            trail,
+            files_read,
             options,
             directory,
             written_names: HashMap::new(),
@@ -177,7 +177,7 @@ impl<'a> Reader<'a> {
     /// What went wrong, as the end of a sentence.
     pub(super) fn file(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
         let outcome = file::read(path, max_bytes);
-        self.trail.note(path, &outcome);
+        self.files_read.add(path, &outcome);
         outcome
     }
 

@@ -6,7 +6,7 @@ pub(super) struct Section {
     pub(super) name: &'static str,
     pub(super) meaning: &'static str,
     pub(super) keys: &'static [Key],
-    /// Another section whose keys stand beside these.
+    /// Another section whose keys may be written in the same mapping.
     pub(super) and: Option<&'static Section>,
 }
 
@@ -61,10 +61,10 @@ pub(super) enum Shape {
 }
 
 impl Section {
-    /// Its keys and those that stand beside them.
+    /// Its own keys, and those of the other section.
     pub(super) fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
-        let beside = self.and.map_or(&[] as &[Key], |section| section.keys);
-        self.keys.iter().chain(beside)
+        let others = self.and.map_or(&[] as &[Key], |section| section.keys);
+        self.keys.iter().chain(others)
     }
 
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

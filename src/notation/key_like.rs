@@ -40,9 +40,9 @@ pub fn perhaps(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Runs of letters, digits and `signs`.
-fn tokens<'t>(text: &'t str, signs: &'static str) -> impl Iterator<Item = Range<usize>> + use<'t> {
-    let is_part = |char: char| char.is_ascii_alphanumeric() || signs.contains(char);
+/// Runs of letters, digits and `others`.
+fn tokens<'t>(text: &'t str, others: &'static str) -> impl Iterator<Item = Range<usize>> + use<'t> {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || others.contains(char);
     let mut at = 0;
     std::iter::from_fn(move || {
         let start = at + text[at..].find(is_part)?;

@@ -4,10 +4,10 @@
 //! An answer is continued only if it is one text: any other content that comes (a tool call, reasoning, a second choice,
 //! log-probabilities) makes it one that can't be.
 
+mod answer_text;
 mod chat;
 mod messages;
 mod request;
-mod so_far;
 mod transcript;
 mod whole_events;
 

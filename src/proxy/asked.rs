@@ -1,7 +1,7 @@
 //! What a request asks for: settled at intake, and the same from then on.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use http::HeaderValue;
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use uuid::fmt::Hyphenated;
 
 use super::browser::Cors;
 use super::snapshot::Snapshot;
+use crate::notation::date;
 use crate::protocol::request_header::HeaderFault;
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Route, Step};
@@ -87,8 +88,7 @@ pub struct RequestId([u8; Hyphenated::LENGTH]);
 impl RequestId {
     fn new() -> Self {
         let mut text = [0; Hyphenated::LENGTH];
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        let millis = date::unix_ms(SystemTime::now());
         // A name, no secret: a fast generator does, and spares a system call.
         let random = fastrand::u128(..).to_le_bytes();
         let random = random.first_chunk().expect("16 bytes have 10");

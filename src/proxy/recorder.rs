@@ -1,12 +1,13 @@
 //! Where attempts leave what became of them: the ledger, the log, the meters, and the cooldown's lines in the log.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::asked::Asked;
 use crate::classify::Class;
+use crate::notation::date;
 use crate::routing::{Entry, Ledger, Outcome, Step};
 use crate::telemetry::attempt::Attempt;
 use crate::telemetry::cooldown::{Cooldown, Phase};
@@ -160,6 +161,5 @@ fn elapsed_ms(since: Instant) -> u64 {
 }
 
 pub(super) fn unix_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    date::unix_ms(SystemTime::now())
 }

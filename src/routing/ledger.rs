@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 
-use super::left_out::LeftOut;
+use super::plan::LeftOut;
 use crate::classify::Class;
 use crate::protocol::errors::{GatewayError, Tried};
 use crate::protocol::percent;

@@ -75,7 +75,7 @@ fn what_cools_down_is_left_out_until_its_time_is_over() {
         (names(&plan.steps), names(&plan.resting)),
         (vec!["a".into(), "c".into()], vec!["b".into()])
     );
-    assert_eq!(plan.soonest_return(now), Some(Duration::from_secs(60)));
+    assert_eq!(LeftOut::of(&plan, None, now).retry_after_s(), Some(60));
     assert!(!plan.anyway);
     let then = now + Duration::from_secs(60);
     let plan = planned(&table, "m", then);

@@ -21,9 +21,9 @@ use pingora_core::services::listening::Service as ListeningService;
 use tokio::time::{Instant, timeout};
 
 use super::activation::Inherited;
-use super::desk::Desk;
+use super::gateway_status::GatewayStatus;
 use super::listeners::{Listeners, OpenSockets};
-use super::parting::{OnBoundSockets, Parting};
+use super::service_stop::{OnBoundSockets, ServiceStop};
 use super::start_error::StartError;
 use crate::config::{self, ListenAddress, Listener};
 use answer::Answer;
@@ -66,10 +66,10 @@ impl<'a> AdminListener<'a> {
         })
     }
 
-    /// Serves what is on `desk`, on a thread of its own, until the process ends or another takes over: while it drains is
+    /// Serves what `gateway` tells, on a thread of its own, until the process ends or another takes over: while it drains is
     /// when its operator wants to look.
-    pub(super) fn service(self, desk: Desk, parting: Parting) -> impl Service + use<> {
-        let app = Admin::new(self.config, Arc::new(desk));
+    pub(super) fn service(self, gateway: GatewayStatus, stop: ServiceStop) -> impl Service + use<> {
+        let app = Admin::new(self.config, Arc::new(gateway));
         let mut service = ListeningService::new("admin".to_owned(), app);
         service.threads = Some(1);
         for one in self.sockets.iter() {
@@ -79,12 +79,12 @@ impl<'a> AdminListener<'a> {
             }
             log::info!(address = one.bound().to_string().as_str(); "admin listener");
         }
-        OnBoundSockets::new(service, self.sockets.sockets(), parting, Vec::new())
+        OnBoundSockets::new(service, self.sockets.sockets(), stop, Vec::new())
     }
 }
 
 struct Admin {
-    desk: Arc<Desk>,
+    gateway: Arc<GatewayStatus>,
     guard: Guard,
     page: Page,
     events: Events,
@@ -92,13 +92,13 @@ struct Admin {
 }
 
 impl Admin {
-    fn new(config: &config::Admin, desk: Arc<Desk>) -> Self {
+    fn new(config: &config::Admin, gateway: Arc<GatewayStatus>) -> Self {
         Self {
             guard: Guard::new(config.hosts.clone()),
             page: Page::assemble(),
-            events: Events::of(Arc::clone(&desk)),
+            events: Events::of(Arc::clone(&gateway)),
             places: Places::default(),
-            desk,
+            gateway,
         }
     }
 
@@ -124,8 +124,8 @@ impl Admin {
         }
         match path {
             "/" => Some(self.page.answer()),
-            "/status" => Some(Answer::json(StatusCode::OK, &self.desk.status(Instant::now()))),
-            "/metrics" => Some(Answer::new(StatusCode::OK, PROMETHEUS, self.desk.metrics())),
+            "/status" => Some(Answer::json(StatusCode::OK, &self.gateway.status(Instant::now()))),
+            "/metrics" => Some(Answer::new(StatusCode::OK, PROMETHEUS, self.gateway.metrics())),
             "/healthz" => Some(Answer::json(StatusCode::OK, &serde_json::json!({ "healthy": true }))),
             "/readyz" => Some(self.readiness()),
             _ => None,
@@ -133,7 +133,7 @@ impl Admin {
     }
 
     fn readiness(&self) -> Answer {
-        match self.desk.unready() {
+        match self.gateway.unready() {
             None => Answer::json(StatusCode::OK, &serde_json::json!({ "ready": true })),
             Some(reason) => Answer::json(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -21,7 +21,7 @@ use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 use tokio::time::{Instant, sleep};
 
-use super::parting::Parting;
+use super::service_stop::ServiceStop;
 use crate::transport::descriptors;
 use http1::{is_begun, read_on};
 use registry::Place;
@@ -38,13 +38,13 @@ const LOOKS: u32 = 4;
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
 impl Clients {
-    /// Closes connections that have been idle for too long, and from the end of `parting` on all that are idle.
-    pub(super) async fn watch_idle(self: Arc<Self>, parting: Parting) {
+    /// Closes connections that have been idle for too long, and all idle ones once `stop` says so.
+    pub(super) async fn watch_idle(self: Arc<Self>, stop: ServiceStop) {
         loop {
             let limit = self.snapshot.load().idle;
             tokio::select! {
                 () = sleep((limit / LOOKS).min(LOOK_EVERY_MAX)) => self.registry.close_idle(limit),
-                () = parting.left() => return self.registry.close_all(),
+                () = stop.idle_closing() => return self.registry.close_all(),
             }
         }
     }

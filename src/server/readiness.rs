@@ -12,7 +12,7 @@ use super::launch::Predecessor;
 use super::listeners::Listeners;
 use super::notify;
 use super::status_line::StatusLine;
-use super::watchdog::{self, Vein};
+use super::watchdog::{self, Probe};
 use crate::proxy::Snapshot;
 
 /// What waits for the server to run.
@@ -21,7 +21,7 @@ pub(super) struct Readiness {
     pub predecessor: Option<Arc<Predecessor>>,
     pub status: StatusLine,
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    pub veins: Vec<Vein>,
+    pub probes: Vec<Probe>,
 }
 
 impl Readiness {
@@ -74,7 +74,7 @@ impl Readiness {
             runtime.block_on(async {
                 let watchdog = async {
                     if let Some(interval) = watchdog::wanted() {
-                        watchdog::run(interval, self.veins).await;
+                        watchdog::run(interval, self.probes).await;
                     }
                 };
                 tokio::join!(self.status.run(self.snapshot), watchdog)

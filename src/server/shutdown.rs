@@ -14,11 +14,11 @@ use tokio::time::{sleep, timeout};
 
 use super::launch::{Predecessor, Program};
 use super::listeners::OpenSockets;
-use super::parting::{KEEP_ALIVE, Parting};
 use super::reload::Drain;
+use super::service_stop::{KEEP_ALIVE, ServiceStop};
 use super::status_line::StatusLine;
 use super::upgrade::{Successor, Upgrade, UpgradeError};
-use super::{notify, report};
+use super::{notify, upgrade_outcome};
 use crate::proxy::InFlight;
 
 /// The last bytes of an answer may still be on their way when its request is done, and a client's first when it has
@@ -42,9 +42,10 @@ pub(super) struct Ending {
     /// Hears of each SIGHUP, until the end begins. `None`: there is nothing to reload from.
     pub hangups: Option<SyncSender<()>>,
     pub sockets: OpenSockets,
-    pub parting: Parting,
-    /// Of what serves while this process drains: it ends when another is in charge.
-    pub beside: Parting,
+    /// Stops the services of clients.
+    pub gateway_stop: ServiceStop,
+    /// Stops the admin listener, which serves while this process drains, and ends when another is in charge.
+    pub admin_stop: ServiceStop,
     pub status: StatusLine,
     /// What SIGUSR2 starts.
     pub program: Option<Program>,
@@ -182,14 +183,17 @@ impl Watch {
                 let text = format!(
                     "version {new} serves as process {pid}; process {old} ({version}) finishes {requests} running requests"
                 );
-                report::send(report::DONE, &text);
+                upgrade_outcome::send(upgrade_outcome::DONE, &text);
                 Some(successor)
             }
             Err(error) => {
                 let reason = error.to_string();
                 log::error!(reason = reason.as_str(); "the upgrade failed: this process carries on");
                 self.ending.status.set_upgrade(format!("upgrade failed: {reason}"));
-                report::send(report::FAILED, &format!("{reason}. Version {version} carries on."));
+                upgrade_outcome::send(
+                    upgrade_outcome::FAILED,
+                    &format!("{reason}. Version {version} carries on."),
+                );
                 None
             }
         }
@@ -201,15 +205,15 @@ impl Watch {
         self.stop(ShutdownSignal::GracefulTerminate);
         self.drained(async {
             sleep(LAST_BYTES).await;
-            self.ending.parting.close_idle();
+            self.ending.gateway_stop.close_idle();
         })
         .await;
     }
 
     /// Ends after an upgrade. Clients may use their open connections until these would have been closed for idleness.
     async fn leave(&self, successor: &Successor) {
-        self.ending.beside.accept_no_more();
-        self.ending.beside.close_idle();
+        self.ending.admin_stop.accept_no_more();
+        self.ending.admin_stop.close_idle();
         self.stop(ShutdownSignal::GracefulTerminate);
         self.drained(async {
             tokio::select! {
@@ -219,7 +223,7 @@ impl Watch {
                     sleep(LAST_BYTES).await;
                 }
             }
-            self.ending.parting.close_idle();
+            self.ending.gateway_stop.close_idle();
             // It may stand still; this process must not end before it knows who follows.
             notify::all_sent().await;
         })
@@ -236,7 +240,7 @@ impl Watch {
     fn stop(&self, how: ShutdownSignal) {
         notify::stopping();
         self.ending.sockets.close();
-        self.ending.parting.accept_no_more();
+        self.ending.gateway_stop.accept_no_more();
         // Pingora takes one, and that it has one already is as good.
         let _ = self.sender.try_send(how);
     }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::notify;
-use crate::proxy::{Pulse, Snapshot};
+use crate::proxy::{Snapshot, WatchdogProxy};
 
 const ANSWER: &[u8] = b"HTTP/1.1 ";
 /// A broken data path is asked again so soon: it may come back before systemd ends the process.
@@ -27,23 +27,23 @@ pub(super) fn wanted() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
 }
 
-/// On the runtime of a service: answers what the watchdog asks.
-pub(super) struct Heart {
-    app: Arc<HttpProxy<Pulse>>,
+/// It answers the watchdog's requests on the threads of a service.
+pub(super) struct ProbedService {
+    app: Arc<HttpProxy<WatchdogProxy>>,
     requests: mpsc::Receiver<UnixStream>,
 }
 
-/// To that service's heart.
-pub(super) struct Vein(mpsc::Sender<UnixStream>);
+/// The way of the watchdog's requests to a [`ProbedService`].
+pub(super) struct Probe(mpsc::Sender<UnixStream>);
 
-impl Heart {
-    pub(super) fn new(conf: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> (Self, Vein) {
+impl ProbedService {
+    pub(super) fn new(conf: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> (Self, Probe) {
         let (sender, requests) = mpsc::channel(1);
-        let app = Arc::new(http_proxy(conf, Pulse::new(Arc::clone(snapshot))));
-        (Self { app, requests }, Vein(sender))
+        let app = Arc::new(http_proxy(conf, WatchdogProxy::new(Arc::clone(snapshot))));
+        (Self { app, requests }, Probe(sender))
     }
 
-    /// Until the watchdog is gone.
+    /// Answers until the watchdog is gone.
     pub(super) async fn run(mut self) {
         let (_never, shutdown) = watch::channel(false);
         while let Some(stream) = self.requests.recv().await {
@@ -56,15 +56,15 @@ impl Heart {
     }
 }
 
-impl Vein {
+impl Probe {
     /// Returns when the service has answered a request, wholly.
-    async fn beat(&self) -> io::Result<()> {
+    async fn send(&self) -> io::Result<()> {
         let (near, far) = UnixStream::pair()?;
         near.set_nonblocking(true)?;
         far.set_nonblocking(true)?;
         self.0.send(far).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         let mut near = tokio::net::UnixStream::from_std(near)?;
-        near.write_all(Pulse::REQUEST.as_bytes()).await?;
+        near.write_all(WatchdogProxy::REQUEST.as_bytes()).await?;
         let mut begin = [0; ANSWER.len()];
         near.read_exact(&mut begin).await?;
         if begin != ANSWER {
@@ -77,14 +77,14 @@ impl Vein {
 }
 
 /// Tells the service manager, for as long as the process runs.
-pub(super) async fn run(interval: Duration, veins: Vec<Vein>) {
+pub(super) async fn run(interval: Duration, probes: Vec<Probe>) {
     let half = interval / 2;
     let mut silent = false;
     loop {
         let begin = Instant::now();
         let all = async {
-            for vein in &veins {
-                vein.beat().await?;
+            for probe in &probes {
+                probe.send().await?;
             }
             io::Result::Ok(())
         };

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-mod failure;
-mod spread;
+use super::attempt::token;
 
-pub use failure::FailureNote;
-pub use spread::Quantiles;
+mod histogram;
 
-use spread::Spread;
+pub use histogram::Quantiles;
+
+use histogram::Histogram;
 
 /// The minutes that are remembered.
 pub const MINUTES: usize = 60;
@@ -30,6 +30,30 @@ pub struct History {
     /// When the first minute began, for all targets.
     epoch: Instant,
     records: Mutex<Records>,
+}
+
+/// A failed attempt as it is remembered: enough to find it at the provider, and nothing of the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureNote {
+    /// When it was judged, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// `rate_limited`, `timeout`, …
+    pub class: &'static str,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// The provider's words, [cleaned](crate::telemetry::quotation::clean); or ours, where there was no answer.
+    pub message: Option<String>,
+    /// The gateway's id of the request, as in the log.
+    pub request_id: String,
+    /// The provider's own id of it.
+    pub upstream_request_id: Option<String>,
+}
+
+impl FailureNote {
+    /// A provider's id as it may be kept: cut, and only if it is a code and no prose.
+    pub fn id(sent: &str) -> Option<String> {
+        token(sent).map(str::to_owned)
+    }
 }
 
 #[derive(Debug)]
@@ -51,10 +75,10 @@ struct Slot {
 struct Tally {
     attempts: u32,
     succeeded: u32,
-    connect: Spread,
-    headers: Spread,
-    first_token: Spread,
-    total: Spread,
+    connect: Histogram,
+    headers: Histogram,
+    first_token: Histogram,
+    total: Histogram,
 }
 
 /// An attempt that has ended. One whose client left before there was an answer says nothing, and is not one.
@@ -111,14 +135,14 @@ impl History {
         let tally = &mut slot.tally;
         tally.attempts = tally.attempts.saturating_add(1);
         tally.succeeded = tally.succeeded.saturating_add(u32::from(attempt.succeeded));
-        for (spread, duration) in [
+        for (histogram, duration) in [
             (&mut tally.connect, attempt.connect),
             (&mut tally.headers, attempt.headers),
             (&mut tally.first_token, attempt.first_token),
             (&mut tally.total, attempt.total),
         ] {
             if let Some(duration) = duration {
-                spread.add(duration);
+                histogram.add(duration);
             }
         }
     }

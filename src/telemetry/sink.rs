@@ -22,7 +22,7 @@ pub(super) fn current() -> Sink {
 
 /// The format from now on; [`Format::Auto`] looks at standard error again.
 pub(super) fn set(format: Format) {
-    SINK.store(Arc::new(Sink::resolve(format, Surroundings::of_this_process)));
+    SINK.store(Arc::new(Sink::resolve(format, StandardError::of_this_process)));
 }
 
 /// Whether records that come now go to journald.
@@ -53,16 +53,16 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    fn resolve(format: Format, surroundings: impl FnOnce() -> Surroundings) -> Self {
+    fn resolve(format: Format, standard_error: impl FnOnce() -> StandardError) -> Self {
         match format {
             Format::Text => Self::Text,
             Format::Json => Self::Json,
             Format::Journald => Self::Journal,
             Format::Auto => {
-                let surroundings = surroundings();
-                if surroundings.stderr_is_journal() {
+                let standard_error = standard_error();
+                if standard_error.is_journal() {
                     Self::Journal
-                } else if surroundings.terminal {
+                } else if standard_error.terminal {
                     Self::Text
                 } else {
                     Self::Json
@@ -85,34 +85,34 @@ impl Sink {
     }
 }
 
-/// What [`Format::Auto`] looks at.
-struct Surroundings {
+/// Where standard error leads: what [`Format::Auto`] goes by.
+struct StandardError {
     /// `$JOURNAL_STREAM`: `DEVICE:INODE` of the stream that systemd made (systemd.exec(5)).
     journal_stream: Option<String>,
     /// Device and inode of standard error.
-    stderr: Option<(u64, u64)>,
+    file: Option<(u64, u64)>,
     terminal: bool,
 }
 
-impl Surroundings {
+impl StandardError {
     fn of_this_process() -> Self {
         let stderr = io::stderr();
         let file = stderr.as_fd().try_clone_to_owned().map(std::fs::File::from);
         let metadata = file.and_then(|file| file.metadata());
         Self {
             journal_stream: std::env::var("JOURNAL_STREAM").ok(),
-            stderr: metadata.ok().map(|metadata| (metadata.dev(), metadata.ino())),
+            file: metadata.ok().map(|metadata| (metadata.dev(), metadata.ino())),
             terminal: stderr.is_terminal(),
         }
     }
 
     /// The variable alone proves nothing: it is inherited by children whose standard error goes elsewhere.
-    fn stderr_is_journal(&self) -> bool {
+    fn is_journal(&self) -> bool {
         let stream = self.journal_stream.as_deref().and_then(|stream| stream.split_once(':'));
         let Some((Ok(device), Ok(inode))) = stream.map(|(device, inode)| (device.parse(), inode.parse())) else {
             return false;
         };
-        self.stderr == Some((device, inode))
+        self.file == Some((device, inode))
     }
 }
 
@@ -120,10 +120,10 @@ impl Surroundings {
 mod tests {
     use super::*;
 
-    fn auto(journal_stream: Option<&str>, stderr: Option<(u64, u64)>, terminal: bool) -> Sink {
-        Sink::resolve(Format::Auto, || Surroundings {
+    fn auto(journal_stream: Option<&str>, file: Option<(u64, u64)>, terminal: bool) -> Sink {
+        Sink::resolve(Format::Auto, || StandardError {
             journal_stream: journal_stream.map(str::to_owned),
-            stderr,
+            file,
             terminal,
         })
     }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_named_format_needs_no_look_around() {
-        let never = || -> Surroundings { panic!("looked around") };
+        let never = || -> StandardError { panic!("looked around") };
         assert_eq!(Sink::resolve(Format::Text, never), Sink::Text);
         assert_eq!(Sink::resolve(Format::Json, never), Sink::Json);
         assert_eq!(Sink::resolve(Format::Journald, never), Sink::Journal);

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::so_far::SoFar;
+use super::answer_text::AnswerText;
 use crate::protocol::event::{FRAME, is_something};
 
 /// What all chunks of an answer have in common.
@@ -29,7 +29,7 @@ struct Usage {
 }
 
 impl Chat {
-    pub(super) fn observe(&mut self, chunk: &Value, so_far: &mut SoFar) {
+    pub(super) fn observe(&mut self, chunk: &Value, answer: &mut AnswerText) {
         for key in COMMON {
             if let Some(value) = chunk.get(key).filter(|value| is_something(value)) {
                 self.common.entry(key).or_insert_with(|| value.clone());
@@ -40,41 +40,41 @@ impl Chat {
         }
         let choices = chunk.get("choices").and_then(Value::as_array);
         for choice in choices.into_iter().flatten() {
-            self.observe_choice(choice, so_far);
+            self.observe_choice(choice, answer);
         }
     }
 
-    fn observe_choice(&mut self, choice: &Value, so_far: &mut SoFar) {
+    fn observe_choice(&mut self, choice: &Value, answer: &mut AnswerText) {
         let has = |key: &str| choice.get(key).is_some_and(holds_something);
         // A `finish_reason` leaves nothing to say; the others can't be continued.
         if ["index", "logprobs", "message", "text", "finish_reason"]
             .into_iter()
             .any(has)
         {
-            so_far.close();
+            answer.close();
         }
         let delta = choice.get("delta").and_then(Value::as_object);
         for (key, value) in delta.into_iter().flatten() {
             match (key.as_str(), value) {
                 ("role", _) => self.has_role = true,
-                ("content", Value::String(text)) => so_far.push(text),
+                ("content", Value::String(text)) => answer.push(text),
                 (key, _) if FRAME.contains(&key) => {}
-                (_, value) if is_something(value) => so_far.close(),
+                (_, value) if is_something(value) => answer.close(),
                 _ => {}
             }
         }
     }
 
-    pub(super) fn go_on(&mut self, so_far: &SoFar) {
+    pub(super) fn go_on(&mut self, answer: &AnswerText) {
         let told = self.usage.unwrap_or_default();
         self.before = Usage {
             prompt: told.prompt,
-            completion: told.completion.max(so_far.pieces),
+            completion: told.completion.max(answer.pieces),
         };
     }
 
     /// `None`: the client has had it.
-    pub(super) fn rewrite(&mut self, mut chunk: Value, so_far: &mut SoFar) -> Option<Value> {
+    pub(super) fn rewrite(&mut self, mut chunk: Value, answer: &mut AnswerText) -> Option<Value> {
         let object = chunk.as_object_mut()?;
         for (key, value) in &self.common {
             object.insert(key.clone(), value.clone());
@@ -94,7 +94,7 @@ impl Chat {
                     delta.remove("role");
                 }
                 if let Some(Value::String(text)) = delta.get_mut("content") {
-                    *text = so_far.unsaid(text).to_owned();
+                    *text = answer.unsaid(text).to_owned();
                 }
                 is_empty &= !delta
                     .iter()

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::so_far::SoFar;
+use super::answer_text::AnswerText;
 use crate::protocol::event::is_something;
 
 /// What counts as input: read anew, read from a cache, written to one.
@@ -33,7 +33,7 @@ struct Continuation {
 }
 
 impl Messages {
-    pub(super) fn observe(&mut self, event: &Value, so_far: &mut SoFar) {
+    pub(super) fn observe(&mut self, event: &Value, answer: &mut AnswerText) {
         let index = event.get("index").and_then(Value::as_u64).unwrap_or_default();
         match kind(event) {
             "message_start" => {
@@ -41,18 +41,18 @@ impl Messages {
                 let usage = message.get("usage").and_then(Value::as_object).cloned();
                 self.start_usage = Some(usage.unwrap_or_default());
                 if message.get("content").is_some_and(is_something) {
-                    so_far.close();
+                    answer.close();
                 }
             }
             "content_block_start" => {
                 self.open = Some(index);
                 self.blocks = index + 1;
-                observe_text(&event["content_block"], "text", so_far);
+                observe_text(&event["content_block"], "text", answer);
             }
             "content_block_delta" => {
                 self.open = Some(index);
                 self.blocks = self.blocks.max(index + 1);
-                observe_text(&event["delta"], "text_delta", so_far);
+                observe_text(&event["delta"], "text_delta", answer);
             }
             "content_block_stop" => self.open = None,
             "message_delta" => {
@@ -60,22 +60,22 @@ impl Messages {
                     self.output = output;
                 }
                 if event["delta"].get("stop_reason").is_some_and(is_something) {
-                    so_far.close();
+                    answer.close();
                 }
             }
             "message_stop" | "ping" => {}
-            _ => so_far.close(),
+            _ => answer.close(),
         }
     }
 
-    pub(super) fn go_on(&mut self, so_far: &SoFar) {
+    pub(super) fn go_on(&mut self, answer: &AnswerText) {
         self.continuation = Continuation {
-            before: self.output.max(so_far.pieces),
+            before: self.output.max(answer.pieces),
             first: None,
         };
     }
 
-    pub(super) fn rewrite(&mut self, mut event: Value, so_far: &mut SoFar) -> Vec<Value> {
+    pub(super) fn rewrite(&mut self, mut event: Value, answer: &mut AnswerText) -> Vec<Value> {
         match kind(&event) {
             "message_start" => {
                 let Some(begun) = &self.start_usage else {
@@ -88,10 +88,10 @@ impl Messages {
                 }
                 Vec::new()
             }
-            "content_block_start" => self.rewrite_start(event, so_far),
+            "content_block_start" => self.rewrite_start(event, answer),
             "content_block_delta" | "content_block_stop" => {
                 if let Some(Value::String(text)) = event.pointer_mut("/delta/text") {
-                    *text = so_far.unsaid(text).to_owned();
+                    *text = answer.unsaid(text).to_owned();
                     if text.is_empty() {
                         return Vec::new();
                     }
@@ -110,7 +110,7 @@ impl Messages {
     }
 
     /// The first text goes on in the block that is open; what follows gets the next numbers.
-    fn rewrite_start(&mut self, mut event: Value, so_far: &mut SoFar) -> Vec<Value> {
+    fn rewrite_start(&mut self, mut event: Value, answer: &mut AnswerText) -> Vec<Value> {
         let is_text = event["content_block"]["type"] == "text";
         let is_first = self.continuation.first.is_none();
         let goes_on = self.open.filter(|_| is_first && is_text);
@@ -123,7 +123,7 @@ impl Messages {
             self.continuation.first = Some((goes_on.unwrap_or(self.blocks), index));
         }
         if let Some(Value::String(text)) = event.pointer_mut("/content_block/text") {
-            *text = so_far.unsaid(text).to_owned();
+            *text = answer.unsaid(text).to_owned();
         }
         match goes_on {
             None => {
@@ -176,11 +176,11 @@ fn kind(event: &Value) -> &str {
 }
 
 /// Text goes on; anything else, and text with citations, is not to be continued.
-fn observe_text(part: &Value, text_type: &str, so_far: &mut SoFar) {
+fn observe_text(part: &Value, text_type: &str, answer: &mut AnswerText) {
     let is_plain = part["type"] == text_type && !part.get("citations").is_some_and(is_something);
     match part.get("text").and_then(Value::as_str) {
-        Some(text) if is_plain => so_far.push(text),
-        _ => so_far.close(),
+        Some(text) if is_plain => answer.push(text),
+        _ => answer.close(),
     }
 }
 

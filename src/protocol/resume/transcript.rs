@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 
+use super::answer_text::AnswerText;
 use super::chat::Chat;
 use super::messages::Messages;
-use super::so_far::SoFar;
 use super::whole_events::WholeEvents;
 use crate::protocol::StreamKind;
 use crate::protocol::event::reports_error;
@@ -16,7 +16,7 @@ use crate::protocol::sse::Events;
 /// another upstream can go on after any of them.
 pub struct Transcript {
     dialect: Dialect,
-    so_far: SoFar,
+    answer: AnswerText,
     events: WholeEvents,
     /// What comes now continues what another attempt began.
     is_continued: bool,
@@ -44,7 +44,7 @@ impl Transcript {
         };
         Some(Self {
             dialect,
-            so_far: SoFar::new(max_bytes),
+            answer: AnswerText::new(max_bytes),
             events: WholeEvents::default(),
             is_continued: false,
             withheld: None,
@@ -70,7 +70,7 @@ impl Transcript {
             }
         }
         if self.events.is_too_long() {
-            self.so_far.close();
+            self.answer.close();
         }
         // Nothing is held of what can't be continued; a continuation still has to be made to fit.
         if !self.holds_back() || self.events.is_too_long() {
@@ -86,11 +86,11 @@ impl Transcript {
 
     /// Whether the client has whole events only.
     pub fn holds_back(&self) -> bool {
-        self.is_continued || !self.so_far.is_final()
+        self.is_continued || !self.answer.is_final()
     }
 
     pub fn can_resume(&self) -> bool {
-        !self.so_far.is_final()
+        !self.answer.is_final()
     }
 
     /// What the upstream says in an error that it has reported, and that the client doesn't get before it is known whether
@@ -101,7 +101,7 @@ impl Transcript {
 
     /// Nobody goes on: what was withheld, for the client to get as it came. The answer can't be continued any more.
     pub fn release(&mut self) -> Bytes {
-        self.so_far.close();
+        self.answer.close();
         self.withheld
             .take()
             .map(|withheld| withheld.bytes.freeze())
@@ -110,22 +110,22 @@ impl Transcript {
 
     /// What has been said, for the next upstream to go on with. Several refuse a text that ends in white space.
     pub fn text(&self) -> &str {
-        self.so_far.told()
+        self.answer.told()
     }
 
     /// What is kept of the stream: its text, and an event that is not whole.
     pub fn held_bytes(&self) -> usize {
-        self.so_far.text_bytes() + self.events.pending_bytes()
+        self.answer.text_bytes() + self.events.pending_bytes()
     }
 
     /// Remembers nothing from here on: the stream can't be resumed.
     pub fn give_up(&mut self) {
-        self.so_far.close();
+        self.answer.close();
     }
 
     /// About how many tokens that was.
     pub fn tokens(&self) -> u64 {
-        self.so_far.pieces
+        self.answer.pieces
     }
 
     /// What is fed from now on comes from an upstream that was given [`Self::text`] to go on with.
@@ -133,10 +133,10 @@ impl Transcript {
         self.is_continued = true;
         self.withheld = None;
         self.events = WholeEvents::default();
-        self.so_far.tell();
+        self.answer.tell();
         match &mut self.dialect {
-            Dialect::Chat(chat) => chat.go_on(&self.so_far),
-            Dialect::Messages(messages) => messages.go_on(&self.so_far),
+            Dialect::Chat(chat) => chat.go_on(&self.answer),
+            Dialect::Messages(messages) => messages.go_on(&self.answer),
         }
     }
 
@@ -148,7 +148,7 @@ impl Transcript {
                 self.withheld = Some(Withheld { error, bytes });
             }
             Parsed::Foreign | Parsed::Error(_) => {
-                self.so_far.close();
+                self.answer.close();
                 passed.extend_from_slice(raw);
             }
             Parsed::Json(value) if self.is_continued => {
@@ -166,16 +166,16 @@ impl Transcript {
 
     fn observe(&mut self, event: &Value) {
         match &mut self.dialect {
-            Dialect::Chat(chat) => chat.observe(event, &mut self.so_far),
-            Dialect::Messages(messages) => messages.observe(event, &mut self.so_far),
+            Dialect::Chat(chat) => chat.observe(event, &mut self.answer),
+            Dialect::Messages(messages) => messages.observe(event, &mut self.answer),
         }
     }
 
     /// An event of a continuation as the client is to see it: as none, one or several.
     fn rewrite(&mut self, event: Value) -> Vec<Value> {
         match &mut self.dialect {
-            Dialect::Chat(chat) => chat.rewrite(event, &mut self.so_far).into_iter().collect(),
-            Dialect::Messages(messages) => messages.rewrite(event, &mut self.so_far),
+            Dialect::Chat(chat) => chat.rewrite(event, &mut self.answer).into_iter().collect(),
+            Dialect::Messages(messages) => messages.rewrite(event, &mut self.answer),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::answer::{self, Answer};
 use super::places::Place;
-use crate::server::desk::Desk;
+use crate::server::gateway_status::GatewayStatus;
 use crate::status::Status;
 
 /// Pages that are open at once.
@@ -24,7 +24,7 @@ const EFFORT_PART: u32 = 20;
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub(super) struct Events {
-    desk: Arc<Desk>,
+    gateway: Arc<GatewayStatus>,
     places: Semaphore,
     last: Mutex<Option<Written>>,
 }
@@ -39,9 +39,9 @@ struct Written {
 }
 
 impl Events {
-    pub(super) fn of(desk: Arc<Desk>) -> Self {
+    pub(super) fn of(gateway: Arc<GatewayStatus>) -> Self {
         Self {
-            desk,
+            gateway,
             places: Semaphore::new(SUBSCRIBERS_MAX),
             last: Mutex::default(),
         }
@@ -94,7 +94,7 @@ impl Events {
         if let Some(written) = last.as_ref().filter(|written| now < written.good_until) {
             return (written.number, written.event.clone());
         }
-        let status = self.desk.status(now);
+        let status = self.gateway.status(now);
         let number = last.as_ref().map_or(0, |written| written.number);
         let written = match last.take() {
             Some(written) if written.status.says_the_same(&status) => written,

@@ -18,7 +18,7 @@ pub const FAILED: &str = "failed";
 /// Where the outcome of an upgrade of process `pid` is awaited.
 ///
 /// # Errors
-/// None that can happen: the name is short.
+/// There is none that can happen: the name is short.
 pub fn address(pid: u32) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("switchback-upgrade-{pid}"))
 }

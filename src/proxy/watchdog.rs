@@ -14,13 +14,13 @@ use super::in_flight::InFlight;
 use super::intake;
 use super::snapshot::Snapshot;
 
-pub struct Pulse {
+pub struct WatchdogProxy {
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// Its own: a stop does not wait for it.
     in_flight: InFlight,
 }
 
-impl Pulse {
+impl WatchdogProxy {
     /// What is asked: the gateway answers it by itself, from its routes.
     pub const REQUEST: &str = "GET /v1/models HTTP/1.1\r\nhost: switchback\r\nconnection: close\r\n\r\n";
 
@@ -33,7 +33,7 @@ impl Pulse {
 }
 
 #[async_trait]
-impl ProxyHttp for Pulse {
+impl ProxyHttp for WatchdogProxy {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> Self::CTX {

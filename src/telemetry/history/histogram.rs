@@ -1,4 +1,4 @@
-//! How a duration was spread over a while: few numbers, whatever the traffic.
+//! A histogram of durations: few numbers, whatever the traffic.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ const BOUNDS_MS: [f64; 23] = [
     3000.0, 5000.0, 10_000.0, 30_000.0, 120_000.0,
 ];
 
+/// The durations of a while, counted by bucket.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Spread {
+pub(super) struct Histogram {
     counts: [u32; BOUNDS_MS.len() + 1],
     sum_us: u64,
     max_us: u64,
@@ -25,7 +26,7 @@ pub struct Quantiles {
     pub p95_ms: Option<f64>,
 }
 
-impl Spread {
+impl Histogram {
     pub(super) fn add(&mut self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let ms = duration.as_secs_f64() * 1000.0;
@@ -83,17 +84,17 @@ fn rounded(ms: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn of(values_ms: impl IntoIterator<Item = u64>) -> Spread {
-        let mut spread = Spread::default();
+    fn of(values_ms: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::default();
         for ms in values_ms {
-            spread.add(Duration::from_millis(ms));
+            histogram.add(Duration::from_millis(ms));
         }
-        spread
+        histogram
     }
 
     #[test]
     fn nothing_measured_has_no_quantiles() {
-        assert_eq!(Spread::default().quantiles(), Quantiles::default());
+        assert_eq!(Histogram::default().quantiles(), Quantiles::default());
     }
 
     #[test]

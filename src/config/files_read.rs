@@ -31,25 +31,25 @@ impl std::fmt::Debug for Content {
 }
 
 /// A [`Read`] in the making.
-pub(super) struct Trail {
+pub(super) struct FilesRead {
     hash: Option<Arc<str>>,
     files: BTreeSet<PathBuf>,
     content: Context,
 }
 
-impl Trail {
+impl FilesRead {
     /// Begins with the configuration's own file and what came of reading it.
     pub(super) fn of(file: &Path, outcome: &Result<Vec<u8>, String>) -> Self {
-        let mut trail = Self {
+        let mut files_read = Self {
             hash: outcome.as_deref().ok().map(hash),
             files: BTreeSet::new(),
             content: Context::new(&SHA256),
         };
-        trail.note(file, outcome);
-        trail
+        files_read.add(file, outcome);
+        files_read
     }
 
-    pub(super) fn note(&mut self, file: &Path, outcome: &Result<Vec<u8>, String>) {
+    pub(super) fn add(&mut self, file: &Path, outcome: &Result<Vec<u8>, String>) {
         let (tag, bytes) = match outcome {
             Ok(bytes) => (b"+", bytes.as_slice()),
             Err(reason) => (b"-", reason.as_bytes()),
@@ -60,7 +60,7 @@ impl Trail {
         self.files.insert(file.to_path_buf());
     }
 
-    pub(super) fn end(self) -> Read {
+    pub(super) fn finish(self) -> Read {
         let mut content = [0; 32];
         content.copy_from_slice(self.content.finish().as_ref());
         Read {
@@ -86,11 +86,11 @@ mod tests {
 
     fn read(files: &[(&str, Result<&str, &str>)]) -> Read {
         let outcome = |outcome: &Result<&str, &str>| outcome.map(Vec::from).map_err(str::to_owned);
-        let mut trail = Trail::of(Path::new(files[0].0), &outcome(&files[0].1));
+        let mut files_read = FilesRead::of(Path::new(files[0].0), &outcome(&files[0].1));
         for (file, what) in &files[1..] {
-            trail.note(Path::new(file), &outcome(what));
+            files_read.add(Path::new(file), &outcome(what));
         }
-        trail.end()
+        files_read.finish()
     }
 
     #[test]

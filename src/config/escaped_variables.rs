@@ -8,15 +8,15 @@ use std::borrow::Cow;
 const BASE: u32 = 0x10_FF00;
 
 /// A text that can be parsed, of as many characters in as many lines.
-pub(super) struct Shielded<'t> {
+pub(super) struct EscapedVariables<'t> {
     pub(super) text: Cow<'t, str>,
     swapped: bool,
 }
 
-impl<'t> Shielded<'t> {
+impl<'t> EscapedVariables<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         // Who writes these very characters does without.
-        if !text.contains("${") || text.chars().any(|character| unshield(character) != character) {
+        if !text.contains("${") || text.chars().any(|character| unescape(character) != character) {
             return Self {
                 text: Cow::Borrowed(text),
                 swapped: false,
@@ -29,7 +29,7 @@ impl<'t> Shielded<'t> {
             let end = variable_len(from);
             out.push_str(before);
             out.push('$');
-            out.extend(from[1..end].chars().map(shield));
+            out.extend(from[1..end].chars().map(escape));
             rest = &from[end..];
         }
         out.push_str(rest);
@@ -42,7 +42,7 @@ impl<'t> Shielded<'t> {
     /// What `text`, parsed, was before.
     pub(super) fn restore(&self, text: String) -> String {
         if self.swapped {
-            text.chars().map(unshield).collect()
+            text.chars().map(unescape).collect()
         } else {
             text
         }
@@ -58,14 +58,14 @@ fn variable_len(text: &str) -> usize {
     }
 }
 
-fn shield(character: char) -> char {
+fn escape(character: char) -> char {
     match character {
         '{' | '}' | '[' | ']' | ',' | ':' | '#' | ' ' => char::from_u32(BASE + character as u32).unwrap_or(character),
         character => character,
     }
 }
 
-fn unshield(character: char) -> char {
+fn unescape(character: char) -> char {
     match (character as u32).checked_sub(BASE) {
         Some(code) if code < 0x80 => char::from_u32(code).unwrap_or(character),
         _ => character,
@@ -79,17 +79,17 @@ mod tests {
     #[test]
     fn variables_lose_what_yaml_would_read() {
         let text = "a: { b: ${X}, c: $${Y:-d, [e]: #f} }";
-        let shielded = Shielded::new(text);
+        let escaped = EscapedVariables::new(text);
         assert_eq!(
-            shielded
+            escaped
                 .text
                 .chars()
                 .filter(|c| "{}[],#".contains(*c))
                 .collect::<String>(),
             "{,}"
         );
-        assert_eq!(shielded.text.chars().count(), text.chars().count());
-        assert_eq!(shielded.restore(shielded.text.clone().into_owned()), text);
+        assert_eq!(escaped.text.chars().count(), text.chars().count());
+        assert_eq!(escaped.restore(escaped.text.clone().into_owned()), text);
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
             "no variable",
             "é ${X}\u{10FF7B}",
         ] {
-            assert_eq!(Shielded::new(text).text, text);
+            assert_eq!(EscapedVariables::new(text).text, text);
         }
     }
 }

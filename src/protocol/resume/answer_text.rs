@@ -1,7 +1,8 @@
-//! An answer so far, as far as it matters to whoever goes on with it.
+//! The text of an answer that may break off, as far as it matters to whoever goes on with it.
 
+/// What has come of the text until now.
 #[derive(Debug, Default)]
-pub(super) struct SoFar {
+pub(super) struct AnswerText {
     text: String,
     /// Pieces of text that came: about one a token, where nobody has told better.
     pub pieces: u64,
@@ -12,7 +13,7 @@ pub(super) struct SoFar {
     max_bytes: usize,
 }
 
-impl SoFar {
+impl AnswerText {
     /// At most `max_bytes` of text are remembered.
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {

@@ -24,7 +24,7 @@ const RESTING_MODELS_MAX: usize = 20;
 /// Minutes.
 const WINDOWS: [u32; 3] = [1, 15, 60];
 
-pub(super) struct Desk {
+pub(super) struct GatewayStatus {
     snapshot: Arc<ArcSwap<Snapshot>>,
     reloads: Reloads,
     in_flight: InFlight,
@@ -35,7 +35,7 @@ pub(super) struct Desk {
     started_at: SystemTime,
 }
 
-impl Desk {
+impl GatewayStatus {
     /// `listeners`: where clients connect.
     pub(super) fn new(
         snapshot: &Arc<ArcSwap<Snapshot>>,

@@ -1,4 +1,4 @@
-//! The end of a listening service, gently: no new connections, but a request that comes on one which is open is still
+//! How a listening service stops: it takes no new connections, but a request that comes on one which is open is still
 //! answered (and told that the connection ends with it), until the connections on which nothing comes are closed.
 //!
 //! Pingora closes those at once, and a request that is on its way is lost. With a little patience that is rare, and with
@@ -20,31 +20,31 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 enum Stage {
     Open,
     /// Nothing new is accepted.
-    Leaving,
+    AcceptingNoMore,
     /// Nobody waits for idle connections any more.
-    Left,
+    ClosingIdle,
 }
 
-/// Tells all services at once.
+/// Tells services when to stop, all at once.
 #[derive(Debug, Clone)]
-pub(super) struct Parting(watch::Sender<Stage>);
+pub(super) struct ServiceStop(watch::Sender<Stage>);
 
-impl Parting {
+impl ServiceStop {
     pub(super) fn new() -> Self {
         Self(watch::Sender::new(Stage::Open))
     }
 
     pub(super) fn accept_no_more(&self) {
-        self.advance(Stage::Leaving);
+        self.advance(Stage::AcceptingNoMore);
     }
 
     pub(super) fn close_idle(&self) {
-        self.advance(Stage::Left);
+        self.advance(Stage::ClosingIdle);
     }
 
     /// Returns when idle connections are to close.
-    pub(super) async fn left(&self) {
-        self.reached(Stage::Left).await;
+    pub(super) async fn idle_closing(&self) {
+        self.reached(Stage::ClosingIdle).await;
     }
 
     fn advance(&self, stage: Stage) {
@@ -61,23 +61,23 @@ impl Parting {
     }
 }
 
-/// A service on our sockets instead of Pingora's, that parts as told.
+/// A service on our sockets instead of Pingora's, that stops as it is told.
 pub(super) struct OnBoundSockets<S> {
     service: S,
     sockets: ListenFds,
-    parting: Parting,
+    stop: ServiceStop,
     companions: Vec<Companion>,
 }
 
-/// What runs beside a service, on its threads.
+/// What runs along with a service, on its threads.
 pub(super) type Companion = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl<S> OnBoundSockets<S> {
-    pub(super) fn new(service: S, sockets: ListenFds, parting: Parting, companions: Vec<Companion>) -> Self {
+    pub(super) fn new(service: S, sockets: ListenFds, stop: ServiceStop, companions: Vec<Companion>) -> Self {
         Self {
             service,
             sockets,
-            parting,
+            stop,
             companions,
         }
     }
@@ -94,12 +94,12 @@ impl<S: Service> Service for OnBoundSockets<S> {
         let mut serving = self.service.start_service(sockets, watched, listeners_per_fd);
         tokio::select! {
             () = &mut serving => return,
-            () = self.parting.reached(Stage::Leaving) => {}
+            () = self.stop.reached(Stage::AcceptingNoMore) => {}
         }
         shutdown.send_replace(true);
         // The tasks that accept see that without us. What comes after them in `serving` closes idle connections, so it
         // is not driven until then.
-        self.parting.reached(Stage::Left).await;
+        self.stop.reached(Stage::ClosingIdle).await;
         serving.await;
     }
 
