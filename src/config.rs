@@ -68,9 +68,9 @@ pub struct Config {
     pub hash: Arc<str>,
     pub listen: Vec<Listener>,
     pub admin: Option<Admin>,
-    /// In the file's order.
+    /// The upstreams, in the file's order.
     pub upstreams: Vec<Upstream>,
-    /// In the file's order; the table orders them by precedence.
+    /// The routes, in the file's order; the table orders them by precedence.
     pub routes: Vec<Route>,
     pub policy: Policy,
     pub server: Server,
@@ -92,7 +92,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Without TLS, and as everything is where nothing is said of it.
+    /// A listener without TLS, and as everything is where nothing is said of it.
     pub fn plain(address: ListenAddress) -> Self {
         Self {
             address,
@@ -124,9 +124,9 @@ pub enum ListenAddress {
 pub struct Upstream {
     pub name: Arc<str>,
     pub url: BaseUrl,
-    /// Not empty; the order of the file.
+    /// The protocols that it speaks, not empty, in the order of the file.
     pub protocols: Vec<Protocol>,
-    /// From `provider`, else from the URL's host (`openai`, `anthropic`, `openrouter`, …), else none.
+    /// The provider that `provider` names, else that of the URL's host (`openai`, `anthropic`, `openrouter`, …), else none.
     pub provider: Option<Arc<str>>,
     pub key: Key,
     /// Lower case; `None` means by protocol: `authorization: Bearer` for openai, `x-api-key` for anthropic.
@@ -149,7 +149,7 @@ pub struct Upstream {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Balance {
     pub source: BalanceSource,
-    /// From one reading to the next; at least a second.
+    /// The time from one reading to the next; at least a second.
     pub every: Duration,
     /// Less than this is worth a warning. In whatever the provider counts; not negative.
     pub low: f64,
@@ -159,7 +159,7 @@ pub struct Balance {
 pub enum BalanceSource {
     Preset(BalancePreset),
     At {
-        /// At the upstream's own address, from its root.
+        /// The path at the upstream's own address, from its root.
         path_and_query: String,
         /// RFC 6901: to the remaining amount in the answer.
         pointer: String,
@@ -179,7 +179,7 @@ pub enum BalancePreset {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     pub https: bool,
-    /// Without brackets for IPv6.
+    /// The host, without brackets for IPv6.
     pub host: String,
     pub port: u16,
     pub path: String,
@@ -202,7 +202,7 @@ pub struct Secret(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersions {
-    /// By ALPN where TLS allows it, HTTP/1.1 else.
+    /// ALPN decides where TLS allows it, and it is HTTP/1.1 else.
     Auto,
     Http1,
     Http2,
@@ -251,7 +251,7 @@ pub struct Identity {
 pub struct Route {
     /// An exact model name, or a glob with `*`.
     pub name: Arc<str>,
-    /// Not empty.
+    /// The chain, not empty.
     pub targets: Vec<Target>,
     pub overrides: PolicyOverrides,
 }
@@ -372,7 +372,7 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// The bound on what all requests together keep in memory.
     pub memory_bytes: usize,
-    /// Of the text of one stream that may be resumed.
+    /// The most that is kept of the text of one stream that may be resumed.
     pub max_held_bytes: usize,
     /// Bounds receiving the whole request, its header included.
     pub client_timeout: Duration,

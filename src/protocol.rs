@@ -42,7 +42,7 @@ impl Protocol {
         }
     }
 
-    /// As [`Protocol::of_path`], but for the paths that both protocols have (`/v1/models`): there the
+    /// Does as [`Protocol::of_path`], but for the paths that both protocols have (`/v1/models`): there the
     /// `anthropic-version` header, which Anthropic's API requires, tells them apart.
     pub fn of_request(path: &str, headers: &HeaderMap) -> Self {
         let bare = without_query(path);
@@ -55,7 +55,7 @@ impl Protocol {
         }
     }
 
-    /// As the configuration writes it.
+    /// The name that the configuration writes.
     pub fn name(self) -> &'static str {
         match self {
             Self::OpenAi => "openai",
@@ -80,7 +80,7 @@ pub enum StreamKind {
 }
 
 impl StreamKind {
-    /// By the end of the path, so that a prefix (`/openai/deployments/x/chat/completions`) doesn't matter.
+    /// Tells by the end of the path, so that a prefix (`/openai/deployments/x/chat/completions`) doesn't matter.
     /// What lies below these (`/responses/ID`, `/messages/count_tokens`) is another kind of answer.
     pub fn of_path(path: &str) -> Self {
         let path = without_query(path).trim_end_matches('/');

@@ -17,9 +17,9 @@ pub struct Status {
     pub at_unix_ms: u64,
     pub process: Process,
     pub configuration: Configuration,
-    /// In the file's order.
+    /// The upstreams, in the file's order.
     pub upstreams: Vec<Upstream>,
-    /// In the file's order; that of `server.passthrough`, which carries no model, is last and has no state of its own.
+    /// The routes, in the file's order; that of `server.passthrough`, which carries no model, is last and has no state of its own.
     pub routes: Vec<Route>,
 }
 
@@ -31,7 +31,7 @@ pub struct Process {
     pub started_unix_ms: u64,
     pub uptime_seconds: u64,
     pub phase: Phase,
-    /// As `/readyz` says it.
+    /// Whether it is ready, as `/readyz` says it.
     pub ready: bool,
     /// Why it is not ready.
     pub reason: Option<String>,
@@ -75,7 +75,7 @@ pub struct Load {
     pub trigger: String,
     /// `false`: the file has errors, and what ran before still runs.
     pub ok: bool,
-    /// Of the file that was tried; `None` if it could not be read.
+    /// The hash of the file that was tried; `None` if it could not be read.
     pub hash: Option<String>,
     /// Errors and warnings, in the file's order. At most 100.
     pub faults: Vec<Fault>,
@@ -91,9 +91,9 @@ pub struct Fault {
     /// `unknown-key`.
     pub code: String,
     pub message: String,
-    /// From 1. `None` where the file as a whole is meant.
+    /// The line, from 1. `None` where the file as a whole is meant.
     pub line: Option<u32>,
-    /// From 1, in characters.
+    /// The column in characters, from 1.
     pub column: Option<u32>,
     pub help: Option<String>,
 }
@@ -103,7 +103,7 @@ pub struct Upstream {
     pub name: String,
     /// `openai`, `anthropic`, or both.
     pub protocols: Vec<String>,
-    /// Of the upstream with all its models: connections, account, credential.
+    /// The state of the upstream with all its models: connections, account, credential.
     pub state: State,
     pub in_flight: u32,
     pub max_inflight: Option<u32>,
@@ -166,13 +166,13 @@ pub struct Route {
     pub name: String,
     /// Whether a request would find a target that is not skipped.
     pub usable: bool,
-    /// In the order in which they are asked.
+    /// The targets, in the order in which they are asked.
     pub targets: Vec<Target>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
-    /// As the chain writes it: `openrouter/openai/gpt-4o`, or `openai` for the requested name.
+    /// The name as the chain writes it: `openrouter/openai/gpt-4o`, or `openai` for the requested name.
     pub name: String,
     pub upstream: String,
     /// `None`: the requested name.
@@ -183,13 +183,13 @@ pub struct Target {
     pub weight: Option<u32>,
     /// Neither the target nor its upstream is skipped.
     pub usable: bool,
-    /// Of the target alone; its upstream's is there.
+    /// The state of the target alone; its upstream's is there.
     pub state: State,
     /// Behind a glob each model stands alone: so many of the upstream's are not used now. At most 20 are counted.
     pub resting_models: usize,
     /// The last 1, 15 and 60 minutes.
     pub windows: Vec<Window>,
-    /// For charts: the minutes of the last hour that saw an attempt, oldest first.
+    /// What charts show: the minutes of the last hour that saw an attempt, oldest first.
     pub minutes: Vec<Minute>,
     /// The last ones, newest first. At most 10.
     pub last_failures: Vec<Failure>,
@@ -201,15 +201,15 @@ pub struct Window {
     pub minutes: u32,
     pub attempts: u64,
     pub succeeded: u64,
-    /// From 0 to 1; `None` without attempts.
+    /// The share that succeeded, from 0 to 1; `None` without attempts.
     pub success_rate: Option<f64>,
-    /// Until the connection stood; kept connections do not count.
+    /// The time until the connection stood; kept connections do not count.
     pub connect: Latency,
-    /// From the request sent to the response's header.
+    /// The time from the request sent to the response's header.
     pub headers: Latency,
-    /// From the header to the first meaningful event.
+    /// The time from the header to the first meaningful event.
     pub first_token: Latency,
-    /// From the attempt's begin to the response's end.
+    /// The time from the attempt's begin to the response's end.
     pub total: Latency,
 }
 

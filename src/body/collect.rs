@@ -30,7 +30,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// For a body of at most `max_bytes` that says to be `content_length` bytes long.
+    /// Collects a body of at most `max_bytes` that says to be `content_length` bytes long.
     ///
     /// # Errors
     /// [`TooLarge`] when it says to be longer than that: then nothing of it need be read.

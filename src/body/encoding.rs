@@ -13,7 +13,7 @@ pub use decoding::Decoding;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     Gzip,
-    /// With zlib's wrapping, as RFC 9110 §8.4.1.2 wants, or bare, as many send it.
+    /// Deflate has zlib's wrapping, as RFC 9110 §8.4.1.2 wants, or is bare, as many send it.
     Deflate,
     Brotli,
     Zstd,
@@ -43,7 +43,7 @@ pub enum EncodingError {
 }
 
 impl Encoding {
-    /// As `accept-encoding` lists them.
+    /// The encodings as `accept-encoding` lists them.
     pub const UNDERSTOOD: &'static str = "gzip, deflate, br, zstd";
 
     /// The coding that a request's header names; `None` where its body is plain.

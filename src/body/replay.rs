@@ -14,7 +14,7 @@ const KEPT_TWICE_MAX_BYTES: usize = 2 * BEGINNING_BYTES;
 #[derive(Debug, Clone)]
 pub struct Replay {
     form: Form,
-    /// As the client sent it.
+    /// The size of the body as the client sent it.
     raw_bytes: usize,
     facts: Facts,
 }
@@ -51,12 +51,12 @@ pub struct Outgoing {
     pub is_decoded: bool,
 }
 
-/// In which forms a compressed body will be needed.
+/// The forms in which a compressed body will be needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uses {
-    /// As it came: for a target that knows the model by the name that the body has.
+    /// It is needed as it came, for a target that knows the model by the name that the body has.
     pub raw: bool,
-    /// Decoded: for one that does not, or to be gone on with.
+    /// It is needed decoded, for a target that does not, or to be gone on with.
     pub plain: bool,
 }
 

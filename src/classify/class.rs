@@ -59,7 +59,7 @@ pub enum Scope {
 /// What there is to know of a class.
 struct Row {
     class: Class,
-    /// As configuration, ledger, logs and metrics write it.
+    /// The name that configuration, ledger, logs and metrics write.
     name: &'static str,
     /// What happens unless `policy.on` says otherwise. A rate limit whose `retry-after` is longer than `max_wait` is the
     /// caller's to turn into a fallback.
@@ -72,11 +72,11 @@ struct Row {
 
 /// How an attempt of a class ends.
 enum Seen {
-    /// With an answer, which usually has this status. `policy.on` may name the class, and `explain` may suppose it.
+    /// It comes with an answer, which usually has this status. `policy.on` may name the class, and `explain` may suppose it.
     Answered(u16),
-    /// Without an answer. `policy.on` may name the class.
+    /// It comes without an answer. `policy.on` may name the class.
     Silent,
-    /// By the gateway's own doing, by the client's, or after commit: nothing is left to decide.
+    /// It is the gateway's own doing, or the client's, or comes after commit: nothing is left to decide.
     Settled,
 }
 
@@ -123,7 +123,7 @@ impl Class {
         &TABLE[self as usize]
     }
 
-    /// As configuration, ledger, logs and metrics write it.
+    /// The name that configuration, ledger, logs and metrics write.
     pub fn name(self) -> &'static str {
         self.row().name
     }
@@ -162,7 +162,7 @@ impl Class {
 impl Action {
     pub const ALL: [Self; 3] = [Deliver, Fallback, Retry];
 
-    /// As the configuration writes it.
+    /// The name that the configuration writes.
     pub fn name(self) -> &'static str {
         match self {
             Deliver => "deliver",

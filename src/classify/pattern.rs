@@ -15,7 +15,7 @@ pub(super) struct Wordings {
 }
 
 impl Wordings {
-    /// Of lower-case patterns.
+    /// Compiles lower-case patterns.
     pub(super) fn new(patterns: &'static [&'static str]) -> Self {
         let first_stems = patterns.iter().filter_map(|pattern| pattern.split('*').next());
         let first_stems = AhoCorasick::new(first_stems).expect("the table's few hundred stems fit an automaton");

@@ -49,7 +49,7 @@ pub(super) enum Place {
     Field,
     /// A field of JSON that is the whole of a text, as gateways wrap each other's errors.
     Wrapped,
-    /// In the midst of prose.
+    /// It stands in the midst of prose.
     Prose,
 }
 

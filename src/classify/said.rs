@@ -14,7 +14,7 @@ use memchr::memmem;
 
 use super::letters::{self, is_quote};
 
-/// As long a run of letters that both have is a quotation. Shorter ones are the words of the trade: "does not exist",
+/// A run of so many letters that both have is a quotation. Shorter ones are the words of the trade: "does not exist",
 /// "invalid api key".
 const RUN_BYTES: usize = 16;
 /// Values from this length on are recognised where the answer has them as words. Shorter ones, like "low" or "auto", only
@@ -32,7 +32,7 @@ const SEARCHED_MAX_BYTES: usize = 8 << 20;
 /// What the client said.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
-    /// Without its `content-encoding`.
+    /// The body, without its `content-encoding`.
     pub body: &'a [u8],
     /// Its path and query, its headers' values, the name of the model as it was sent on.
     pub texts: &'a [&'a [u8]],
@@ -147,7 +147,7 @@ impl<'a> Said<'a> {
 #[derive(Default)]
 struct Evidence {
     patterns: Vec<Vec<u8>>,
-    /// For each of them, what it shows.
+    /// What each of them shows.
     shows: Vec<Whose>,
 }
 

@@ -96,7 +96,7 @@ fn shown(arguments: &Arguments, document: &ask::Document, colour: bool) -> Strin
     View { colour, minutes }.text(&document.status)
 }
 
-/// From the upper left corner, over what was there (ECMA-48: CUP, EL, ED).
+/// Draws from the upper left corner, over what was there (ECMA-48: CUP, EL, ED).
 fn redrawn(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }

@@ -20,7 +20,7 @@ pub(super) fn colour_on_stdout() -> bool {
     shows_colour(io::stdout().is_terminal())
 }
 
-/// On a terminal, unless `NO_COLOR` says otherwise (no-color.org).
+/// Whether colours are shown: on a terminal, unless `NO_COLOR` says otherwise (no-color.org).
 fn shows_colour(is_terminal: bool) -> bool {
     is_terminal
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -20,7 +20,7 @@ const LOW: f64 = 1.0;
 const LOW_MAX: f64 = 1e12;
 
 impl BalancePreset {
-    /// As it is written.
+    /// The preset's name, as it is written.
     pub fn name(self) -> &'static str {
         BALANCE_PRESETS
             .iter()

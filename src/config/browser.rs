@@ -9,7 +9,7 @@ use super::source::Place;
 
 /// A name in DNS is no longer (RFC 1035, section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
-/// In `cors`: the pages of every site.
+/// The item of `cors` that stands for the pages of every site.
 pub const ANY_ORIGIN: &str = "*";
 /// The origin of what has none: a local file, a sandboxed frame.
 const NO_ORIGIN: &str = "null";
@@ -103,7 +103,7 @@ pub(super) fn host(text: &str) -> Result<String, Complaint> {
     ))
 }
 
-/// Without the brackets of an IPv6 address.
+/// Leaves out the brackets of an IPv6 address.
 fn host_name(text: &str) -> Option<&str> {
     let inner = text
         .strip_prefix('[')

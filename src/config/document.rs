@@ -30,7 +30,7 @@ pub(super) struct Node {
 
 pub(super) enum Value {
     Nothing,
-    /// As written, without quotes.
+    /// The text as it is written, without quotes.
     Scalar(String),
     Sequence(Vec<Node>),
     /// Keys in order, repeated ones too; merge keys are already merged.
@@ -40,7 +40,7 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// For messages: what was found.
+    /// Says in messages what was found.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::Nothing => "nothing",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ring::digest::{Context, SHA256, digest};
 
-/// As many as tell two configurations apart, and few enough to be read out.
+/// So many digits tell two configurations apart, and are few enough to be read out.
 const HASH_HEX_DIGITS: usize = 12;
 
 /// What [`load`](super::load) read.

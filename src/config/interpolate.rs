@@ -9,7 +9,7 @@ pub(super) struct Expanded {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// As written in the file.
+    /// The text is as the file has it.
     Written,
     /// Exactly one `${NAME}` and nothing else: the file holds none of the value.
     Variable,

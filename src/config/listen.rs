@@ -167,7 +167,7 @@ pub(super) fn stays_here(address: &ListenAddress) -> bool {
     socket(address).is_none_or(|socket| socket.ip().is_loopback())
 }
 
-/// For messages elsewhere.
+/// Writes the address for messages elsewhere.
 impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

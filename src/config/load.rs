@@ -16,7 +16,7 @@ use super::{Config, admin, chain, file, keys, listen, policy, route, server, ups
 pub struct Loaded {
     /// There exactly if no diagnostic is an error.
     pub config: Option<Config>,
-    /// In the order of the file; what concerns the file as a whole comes first.
+    /// The faults in the order of the file; what concerns the file as a whole comes first.
     pub diagnostics: Vec<Diagnostic>,
     /// Notes are no faults; they are in the order of the file, and only `check` shows them.
     pub notes: Vec<Diagnostic>,

@@ -29,7 +29,7 @@ enum Under {
 
 /// A shorter text is a word like any other.
 const TEXT_MIN_BYTES: usize = 6;
-/// As much of a longer one as a message may show of it before it is cut.
+/// A message may show so much of a longer text before it is cut.
 const TEXT_MAX_BYTES: usize = 32;
 
 /// The credentials of a file.
@@ -43,7 +43,7 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Those of a file that was parsed.
+    /// Finds the secrets of a file that was parsed.
     pub(super) fn of(root: &Node, text: &str) -> Self {
         let mut secrets = scalars(root);
         secrets.places.extend(key_like::surely(text));
@@ -54,7 +54,7 @@ impl Secrets {
         secrets.settled()
     }
 
-    /// Those of a text that could not be parsed.
+    /// Finds the secrets of a text that could not be parsed.
     pub(super) fn of_text(text: &str) -> Self {
         let mut places = after_keys(text);
         places.extend(key_like::surely(text));
@@ -65,7 +65,7 @@ impl Secrets {
         .settled()
     }
 
-    /// In order, and none within another.
+    /// Puts the places in order, so that none is within another.
     fn settled(mut self) -> Self {
         self.places.sort_by_key(|range| range.start);
         let mut places: Vec<Range<usize>> = Vec::with_capacity(self.places.len());
@@ -168,7 +168,7 @@ fn names_secret(key: &str) -> bool {
     WORDS.iter().any(|secret| word.contains(secret)) || nearest(&word, WORDS).is_some()
 }
 
-/// Of a text that could not be parsed: what follows such a key on its line, unless it is a variable.
+/// Finds, in a text that could not be parsed, what follows such a key on its line, unless it is a variable.
 fn after_keys(text: &str) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut line_start = 0;

@@ -43,7 +43,7 @@ pub(super) struct Text<'n> {
 pub(super) struct Fields<'n> {
     /// The mapping's own place, for what is missing in it.
     place: Place,
-    /// For messages: "upstream `openai`".
+    /// What the mapping is called in messages: "upstream `openai`".
     what: String,
     section: &'static Section,
     found: Vec<(&'static str, Place, &'n Node)>,

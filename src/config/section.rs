@@ -2,7 +2,7 @@
 
 /// A mapping with known keys.
 pub(super) struct Section {
-    /// In the schema; a page of the documentation has it too.
+    /// The section's name in the schema; a page of the documentation has it too.
     pub(super) name: &'static str,
     pub(super) meaning: &'static str,
     pub(super) keys: &'static [Key],
@@ -56,7 +56,7 @@ pub(super) enum Shape {
         empty: bool,
     },
     OneOf(&'static [Shape]),
-    /// For a later version: an error that says so.
+    /// The key is for a later version: to write it is an error, which says so.
     Reserved,
 }
 

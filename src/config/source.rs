@@ -9,11 +9,11 @@ const EXCERPT_CHARS_MAX: usize = 120;
 /// A place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    /// From 1.
+    /// The line, from 1.
     pub line: u32,
-    /// From 1, in characters.
+    /// The column in characters, from 1.
     pub column: u32,
-    /// From the start of the text.
+    /// The offset from the start of the text.
     pub offset_bytes: usize,
     pub len_bytes: usize,
 }
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Source {
 /// One line of the source, cut to a width that can be read, with the marked characters.
 pub(super) struct Excerpt {
     pub(super) text: String,
-    /// In characters of `text`.
+    /// The part that is marked, in characters of `text`.
     pub(super) marked: Range<usize>,
 }
 

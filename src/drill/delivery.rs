@@ -34,7 +34,7 @@ impl Delivery {
 pub(crate) enum Outcome {
     /// The connection may carry another request.
     Whole,
-    /// By the stand-in's own will.
+    /// The stand-in broke it off by its own will.
     Broken,
     /// The client left.
     Abandoned,

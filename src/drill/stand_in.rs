@@ -262,7 +262,7 @@ impl Faults {
         }
     }
 
-    /// Those of `specs` that are about `upstream`; the last word on each holds.
+    /// The faults of `specs` that are about `upstream`; the last word on each holds.
     pub(crate) fn at_start(upstream: &str, specs: &[FaultSpec]) -> Result<Self, SetError> {
         let mut faults = Self::none();
         for spec in specs.iter().filter(|spec| spec.upstream == upstream) {

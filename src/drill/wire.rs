@@ -24,9 +24,9 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(crate) struct Request {
     pub method: String,
-    /// Without the query.
+    /// The path, without the query.
     pub path: String,
-    /// Without `?`; empty where there is none.
+    /// The query, without `?`; empty where there is none.
     pub query: String,
     headers: Vec<(String, String)>,
     pub body: Bytes,

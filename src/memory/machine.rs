@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// Of the memory that there is, one part in so many is the bound where the configuration names none.
+/// The bound is one part in so many of the memory that there is, where the configuration names none.
 const DEFAULT_PARTS: u64 = 4;
 /// The least bound that is worth having.
 const LEAST_BYTES: u64 = 1 << 20;

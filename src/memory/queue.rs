@@ -1,4 +1,4 @@
-//! Those who wait for room, in the order in which they are served.
+//! The queue of those who wait for room, in the order in which they are served.
 //!
 //! What is small comes first. Then comes what has begun to grow, for it holds room that others wait for. Within a rank, who
 //! came first is served first; a large one at the head is not overtaken by those that would fit.

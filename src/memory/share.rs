@@ -85,7 +85,7 @@ impl Share {
         Bytes::from_owner(Carried { bytes, _share: self })
     }
 
-    /// Of one that grows to `bytes`.
+    /// The rank of a share that grows to `bytes`.
     fn rank(&self, bytes: usize) -> Rank {
         if bytes <= SMALL_BYTES_MAX {
             Rank::Small

@@ -26,7 +26,7 @@ pub fn read_whole(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }
 
-/// In milliseconds, rounded down.
+/// The duration in milliseconds, rounded down.
 pub fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

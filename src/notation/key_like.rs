@@ -19,9 +19,9 @@ const SURELY_RANDOM_MIN_BYTES: usize = 20;
 const PERHAPS_BEGUN_MIN_BYTES: usize = 6;
 /// A run as long as this with digits in it may be random: words have none, and versions are short.
 const PERHAPS_RANDOM_MIN_BYTES: usize = 16;
-/// With dashes in it.
+/// A token as long as this, with dashes in it, may be random as a whole.
 const PERHAPS_TOKEN_MIN_BYTES: usize = 40;
-/// After `Bearer`.
+/// What follows `Bearer` and is as long as this may be a key.
 const BEARER_MIN_BYTES: usize = 8;
 
 /// Where `text` has what is surely a key, in order; names of models, hosts and files are none.

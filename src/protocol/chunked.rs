@@ -18,7 +18,7 @@ pub struct MalformedChunk;
 #[derive(Debug, Default)]
 pub struct ChunkedBody {
     at: At,
-    /// Of the chunk: what is to come, once its size is known.
+    /// How much of the chunk is to come, once its size is known.
     left: u64,
     /// Digits of a size, bytes of an extension or of the trailers so far.
     counted: usize,

@@ -52,7 +52,7 @@ enum Inner {
 }
 
 impl Decoder {
-    /// None if the answer is not compressed, or in a way that we can't undo.
+    /// Finds how the answer is compressed. `None`: it is not, or in a way that we can't undo.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let encoding = headers
             .get(CONTENT_ENCODING)?

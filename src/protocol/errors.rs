@@ -10,9 +10,9 @@ use super::tail::Cut;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayError {
     pub status: u16,
-    /// For programs: `model_not_found`, `upstreams_exhausted`, …
+    /// The word for programs: `model_not_found`, `upstreams_exhausted`, …
     pub code: &'static str,
-    /// For people: what happened, where, what to do. No secret and nothing of a prompt.
+    /// What people read: what happened, where, what to do. It has no secret and nothing of a prompt.
     pub message: String,
     /// The member of the request that is at fault.
     pub param: Option<&'static str>,

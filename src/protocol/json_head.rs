@@ -38,7 +38,7 @@ enum At {
     Text,
     /// A number, `true`, `false` or `null`.
     Literal,
-    /// After the brace or bracket that opened a value: is it empty?
+    /// The brace or bracket that opens a value was read: is it empty?
     Opened,
     After,
 }

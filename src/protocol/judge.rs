@@ -318,7 +318,7 @@ fn look(text: &[u8], announces: Announced, is_known: bool) -> Look {
     seen
 }
 
-/// None while `text` is too short to tell.
+/// Whether `text` begins with `start`. `None` while `text` is too short to tell.
 fn begins_with(text: &[u8], start: &[u8]) -> Option<bool> {
     let shared = text.len().min(start.len());
     if !text[..shared].eq_ignore_ascii_case(&start[..shared]) {

@@ -19,7 +19,7 @@ pub enum Stays {
 /// Header fields of one kind, with the reason why they stay or pass.
 pub struct Fields {
     pub stays: Stays,
-    /// In lower case. `*` at the end or at the beginning stands for any text; a whole name goes before one with a `*`,
+    /// The names, in lower case. `*` at the end or at the beginning stands for any text; a whole name goes before one with a `*`,
     /// and of these the longer one first.
     pub names: &'static [&'static str],
     pub reason: &'static str,

@@ -65,7 +65,7 @@ impl HeaderFault {
         }
     }
 
-    /// For programs, as in the error's `code`.
+    /// The word for programs, as in the error's `code`.
     pub fn code(self) -> &'static str {
         match self {
             Self::Connect => "method_not_allowed",
@@ -81,7 +81,7 @@ impl HeaderFault {
 /// How a request's body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFraming {
-    /// By `content-length`; 0 where there is neither that nor `transfer-encoding`.
+    /// The length that `content-length` gives; 0 where there is neither that nor `transfer-encoding`.
     Length(u64),
     Chunked,
 }

@@ -90,7 +90,7 @@ pub enum Next {
 }
 
 impl Next {
-    /// As logs and `explain` write it.
+    /// The name that logs and `explain` write.
     pub fn name(self) -> &'static str {
         match self {
             Self::Retry { .. } => "retry",

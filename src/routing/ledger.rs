@@ -23,7 +23,7 @@ pub struct Ledger {
 pub struct Entry {
     /// `upstream/model`.
     pub target: Arc<str>,
-    /// Of its answer, if it gave one.
+    /// The status of its answer, if it gave one.
     pub status: Option<u16>,
     /// `None`: this one served.
     pub class: Option<Class>,
@@ -79,7 +79,7 @@ impl Ledger {
             .is_some_and(|entry| entry.class == Some(Class::NoDescriptors))
     }
 
-    /// For people: `openai/gpt-4o: timeout (headers clock) after 30000 ms; …`.
+    /// Writes it for people: `openai/gpt-4o: timeout (headers clock) after 30000 ms; …`.
     fn in_words(&self) -> String {
         let words = self.entries.iter().map(|entry| {
             if entry.class == Some(Class::Saturated) {
@@ -146,7 +146,7 @@ impl Ledger {
 }
 
 impl Entry {
-    /// As a string with parameters; the names of classes and clocks are tokens (RFC 9651 §3.3).
+    /// Writes the entry as a string with parameters; the names of classes and clocks are tokens (RFC 9651 §3.3).
     fn write_to(&self, list: &mut String) {
         list.push('"');
         // Structured strings are ASCII only (RFC 9651 §3.3.3).

@@ -18,7 +18,7 @@ pub struct Plan {
     pub resting: Vec<Step>,
     /// All cool down, and are tried all the same: asking beats refusing.
     pub anyway: bool,
-    /// Of a request that is bound to one account's state: those that may have made it, if the step that was asked says
+    /// Where the request is bound to one account's state: the steps that may have made it, if the one that was asked says
     /// that it did not.
     pub makers: Vec<Step>,
 }
@@ -28,7 +28,7 @@ pub struct Step {
     pub target: Arc<Target>,
     /// The name to put into the body; `None` where the requested one stays.
     pub model: Option<Arc<str>>,
-    /// In which the target is asked.
+    /// The protocol in which the target is asked.
     pub protocol: Protocol,
     health: Arc<SharedHealth>,
 }
@@ -44,7 +44,7 @@ impl Step {
         }
     }
 
-    /// As ledger and logs name the target.
+    /// The target's name, as ledger and logs have it.
     pub fn name(&self, requested: Option<&str>) -> Arc<str> {
         self.target.name(self.model.as_deref().or(requested))
     }
@@ -65,7 +65,7 @@ impl Step {
 }
 
 impl Plan {
-    /// Those that were left out come last, the one that is used again soonest first of them.
+    /// Puts those that were left out last, the one that is used again soonest first of them.
     pub(super) fn ask_resting(&mut self, now: Instant) {
         self.resting.sort_by_key(|step| step.standing(now));
         self.steps.append(&mut self.resting);
@@ -91,14 +91,14 @@ impl Plan {
 /// What the client is told of the targets that a cooldown has kept out of its request.
 #[derive(Debug, Default)]
 pub struct LeftOut {
-    /// Until the first of them is used again.
+    /// How long until the first of them is used again.
     soonest_return: Option<Duration>,
-    /// For people: `; cooling down: openai/gpt-4o (auth, 12 s more)`, or nothing.
+    /// What people read: `; cooling down: openai/gpt-4o (auth, 12 s more)`, or nothing.
     pub(super) in_words: String,
 }
 
 impl LeftOut {
-    /// As they stand `now`, in a request for the model `requested`.
+    /// Tells of the targets as they stand `now`, in a request for the model `requested`.
     pub fn of(plan: &Plan, requested: Option<&str>, now: Instant) -> Self {
         let words = plan.resting.iter().filter_map(|step| {
             let name = step.name(requested);
@@ -128,7 +128,7 @@ impl LeftOut {
     }
 }
 
-/// Not earlier, and never at once.
+/// Rounds up: whoever waits comes neither earlier, nor at once.
 fn whole_seconds(wait: Duration) -> u64 {
     let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     rounded_up.max(1)

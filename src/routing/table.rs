@@ -17,19 +17,19 @@ use crate::upstream::{Standing, Upstream};
 
 /// How many names an "unknown model" error suggests.
 const SUGGESTIONS_MAX: usize = 3;
-/// Of one upstream; whoever asks names a few and counts the rest.
+/// No more models of one upstream are looked at; whoever asks names a few of them and counts the rest.
 const ASKED_MAX: usize = 20;
 
 #[derive(Debug)]
 pub struct RouteTable {
     pub upstreams: Vec<Arc<Upstream>>,
-    /// In the order of the file.
+    /// The routes in the order of the file.
     pub routes: Vec<Arc<Route>>,
-    /// For requests that no model routes.
+    /// The route of requests that no model routes.
     pub passthrough: Option<Arc<Route>>,
     /// Globs of endpoints that administer an account and that the passthrough is open for.
     opened: Vec<Arc<str>>,
-    /// By [`Target::measured`].
+    /// What is measured of each target, at its [`Target::measured`].
     pub measured: Vec<Measured>,
     exact: HashMap<Arc<str>, Arc<Route>>,
     /// Most literal characters first; ties in the order of the file.
@@ -72,12 +72,12 @@ pub struct Route {
 #[derive(Debug)]
 pub enum Group {
     One(Arc<Target>),
-    /// With weights ≥ 1.
+    /// The equals, with weights ≥ 1.
     Spread(Vec<(Arc<Target>, u32)>),
 }
 
 impl Group {
-    /// With their weights, in the order of the file.
+    /// The targets with their weights, in the order of the file.
     pub fn members(&self) -> impl Iterator<Item = (&Arc<Target>, u32)> {
         let (one, equals) = match self {
             Self::One(target) => (Some((target, 1)), &[][..]),
@@ -287,7 +287,7 @@ impl Target {
 struct Compiler<'a> {
     config: &'a Config,
     upstreams: &'a [Arc<Upstream>],
-    /// For each of them, the one of its name before a reload.
+    /// The upstreams of the same names before a reload, for each of them.
     previous: &'a [Option<&'a Upstream>],
     /// Gathered as targets are compiled.
     measured: RefCell<Vec<Measured>>,

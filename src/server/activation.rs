@@ -35,7 +35,7 @@ impl Socket {
         }
     }
 
-    /// As `listen` would name it.
+    /// The socket's address as `listen` would name it.
     pub(super) fn address(&self) -> io::Result<ListenAddress> {
         Ok(match self {
             Self::Tcp(socket) => ListenAddress::Tcp(socket.local_addr()?.to_string()),
@@ -86,7 +86,7 @@ pub(super) struct InheritedSocket {
 pub(super) struct Inherited(Vec<InheritedSocket>);
 
 impl Inherited {
-    /// Those of `LISTEN_FDS` and `LISTEN_FDNAMES` (sd_listen_fds(3)). To be called before there are threads: it takes the
+    /// Takes the sockets of `LISTEN_FDS` and `LISTEN_FDNAMES` (sd_listen_fds(3)). To be called before there are threads: it takes the
     /// variables out of the environment, so that no other process mistakes them for its own.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ impl Inherited {
         Ok(sockets)
     }
 
-    /// Those of the process that this one takes over from.
+    /// Takes the sockets of the process that this one takes over from.
     pub(super) fn from_predecessor(received: Vec<(OwnedFd, Opener)>) -> io::Result<Self> {
         let mut sockets = Self::default();
         for (descriptor, opener) in received {

@@ -34,9 +34,9 @@ use places::{Place, Places};
 
 /// A unix socket is for the user that runs the gateway, and for that user's group.
 const SOCKET_MODE: u32 = 0o660;
-/// Until a request's header is there, the wait on a kept connection included.
+/// How long a request's header may take, the wait on a kept connection included.
 const HEADER_MAX: Duration = Duration::from_secs(5);
-/// Until the peer has taken an answer, or the next event.
+/// How long the peer may take to receive an answer, or the next event.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// The text format that every Prometheus reads.

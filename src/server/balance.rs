@@ -26,7 +26,7 @@ use crate::upstream::{Balance, Upstream};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Polls under way at once, over all upstreams.
 const POLLS_MAX: usize = 4;
-/// Of an answer; what is known of providers' is less than 2 KiB.
+/// No more is read of an answer; what is known of providers' answers is less than 2 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// What polls carry besides the upstream's own headers.

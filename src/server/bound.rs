@@ -22,7 +22,7 @@ impl std::fmt::Display for Bound {
 }
 
 impl From<&ListenAddress> for String {
-    /// As Pingora knows the listener.
+    /// Writes the address as Pingora knows the listener.
     fn from(address: &ListenAddress) -> Self {
         match address {
             ListenAddress::Tcp(address) => address.clone(),

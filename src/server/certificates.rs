@@ -21,7 +21,7 @@ pub struct CertificateError {
     reason: String,
 }
 
-/// Those of every TLS listener that there was at the start, by its address.
+/// The certificates of every TLS listener that there was at the start, by its address.
 #[derive(Debug)]
 pub(super) struct Certificates(Vec<(String, Arc<Current>)>);
 
@@ -43,7 +43,7 @@ impl Certificates {
         Ok(Self(certified.collect::<Result<_, CertificateError>>()?))
     }
 
-    /// For the listener at `address`, which has TLS.
+    /// Finds the certificate of the TLS listener at `address`.
     pub(super) fn resolver(&self, address: &str) -> Option<Arc<Current>> {
         self.find(address).cloned()
     }
@@ -78,7 +78,7 @@ impl Certificates {
 }
 
 impl Renewal {
-    /// From now on new connections see them.
+    /// Shows them on new connections from now on.
     pub(super) fn install(self) {
         for (current, key) in self.0 {
             current.0.store(key);

@@ -1,4 +1,4 @@
-//! Where all that is known of the running gateway comes together: the status document is written here.
+//! All that is known of the running gateway, put together: the status document is written here.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -67,7 +67,7 @@ impl GatewayStatus {
         }
     }
 
-    /// In Prometheus' text format.
+    /// The metrics in Prometheus' text format.
     pub(super) fn metrics(&self) -> String {
         self.metrics.render()
     }
@@ -271,7 +271,7 @@ fn window(minutes: u32, window: &history::Window) -> status::Window {
     }
 }
 
-/// Those that saw an attempt. The last one still runs.
+/// Leaves out the minutes without an attempt. The last minute still runs.
 fn minutes(all: &[history::Minute]) -> Vec<status::Minute> {
     std::iter::zip((0..all.len()).rev(), all)
         .filter(|(_, minute)| minute.attempts > 0)

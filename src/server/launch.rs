@@ -49,7 +49,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Without sockets from elsewhere and without upgrades.
+    /// A launch without sockets from elsewhere and without upgrades.
     pub fn alone() -> Self {
         Self::default()
     }
@@ -108,7 +108,7 @@ impl Program {
         })
     }
 
-    /// Without what systemd meant for this process alone.
+    /// The command that starts the program, without what systemd meant for this process alone.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.arguments);
@@ -146,8 +146,8 @@ impl Predecessor {
         }
     }
 
-    /// From here on this process serves, unless the old one carries on after all. What is said to the service manager
-    /// before it knows this process would not be heard.
+    /// Tells the old process that this one serves from here on, unless that one carries on after all. What is said to the
+    /// service manager before it knows this process would not be heard.
     fn confirm(&self) -> Result<(), LaunchError> {
         self.0.say(SERVING).map_err(LaunchError::Takeover)?;
         match self.0.hear(KNOWN_WITHIN) {

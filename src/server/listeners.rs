@@ -24,7 +24,7 @@ use super::start_error::StartError;
 use crate::config::{ListenAddress, Listener, OPEN_SOCKET_MODE};
 use crate::transport::origin::keepalive;
 
-/// Until Pingora sets its own.
+/// The backlog until Pingora sets its own.
 const BACKLOG: i32 = 4096;
 
 /// The sockets that this process listens on, once more: for the process that takes over. Emptied when connections are to
@@ -60,7 +60,7 @@ pub(super) struct Listeners {
 /// A `listen` entry, or a socket that takes the place of one.
 pub(super) struct BoundListener {
     pub listener: Listener,
-    /// As Pingora knows it.
+    /// The listener's name, as Pingora knows it.
     name: String,
     bound: Bound,
     opener: Opener,
@@ -214,7 +214,7 @@ impl BoundListener {
         })
     }
 
-    /// As Pingora knows it.
+    /// The listener's name, as Pingora knows it.
     pub(super) fn name(&self) -> &str {
         &self.name
     }

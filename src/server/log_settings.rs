@@ -1,4 +1,4 @@
-//! From the configuration's `log` to the logger's settings.
+//! The logger's settings, as the configuration's `log` has them.
 
 use crate::config::{self, LogFormat};
 use crate::telemetry::{Format, LogSettings};

@@ -32,7 +32,7 @@ pub struct LastReload {
     /// Configurations loaded so far, the first included.
     pub generation: u64,
     pub succeeded: bool,
-    /// Since the start.
+    /// How many reloads were rejected since the start.
     pub rejected: u64,
     /// Unix seconds.
     pub attempted_at: u64,
@@ -54,7 +54,7 @@ impl Metrics {
         }
     }
 
-    /// In Prometheus' text format, version 0.0.4 (`text/plain; version=0.0.4`).
+    /// Writes the metrics in Prometheus' text format, version 0.0.4 (`text/plain; version=0.0.4`).
     pub fn render(&self) -> String {
         // A reload puts its snapshot in use before it is told of: in this order no generation comes with an older snapshot's series.
         let last = (self.last_reload)();
@@ -139,7 +139,7 @@ fn show_account(account: &balance::Status, upstream: &str, exposition: &Expositi
     );
 }
 
-/// As docs/metrics.md numbers the states.
+/// Numbers the states as docs/metrics.md does.
 fn state(standing: Standing) -> f64 {
     match standing {
         Standing::Closed => 0.0,

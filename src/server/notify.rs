@@ -42,10 +42,10 @@ struct Outbox {
 }
 
 struct State {
-    /// In the order in which they are sent.
+    /// The messages that wait, in the order in which they are sent.
     messages: Vec<(Kind, String)>,
     accepted: u64,
-    /// Of those that were accepted: sent, given up, or replaced.
+    /// How many of the accepted messages were sent, given up, or replaced.
     sent: u64,
     has_sender: bool,
     /// Another process is in charge: the service manager hears no more of this one.

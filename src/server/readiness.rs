@@ -1,4 +1,4 @@
-//! From accepting connections to being in charge, and what follows from that.
+//! How a process gets from accepting connections to being in charge, and what follows from that.
 
 use std::sync::Arc;
 

@@ -74,7 +74,7 @@ pub(super) struct Reloader {
     watch: Watch,
     /// The files of the running configuration.
     files: BTreeSet<PathBuf>,
-    /// Of the last attempt.
+    /// What the files held at the last attempt.
     content: Content,
 }
 

@@ -13,7 +13,7 @@ use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::sync::watch;
 
-/// After an upgrade a process answers on its open connections for so long: clients have mostly left those that are idle by then.
+/// How long a process answers on its open connections after an upgrade: clients have mostly left idle ones by then.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

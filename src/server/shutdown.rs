@@ -24,7 +24,7 @@ use crate::proxy::InFlight;
 /// The last bytes of an answer may still be on their way when its request is done, and a client's first when it has
 /// just connected.
 const LAST_BYTES: Duration = Duration::from_millis(100);
-/// As a shell reports a program that Ctrl-C ended.
+/// The exit status with which a shell reports a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
 /// Ends the process: on SIGTERM as soon as nothing is in flight and at the latest after `drain`, on SIGINT at once, and
@@ -54,7 +54,7 @@ pub(super) struct Ending {
 }
 
 impl Shutdown {
-    /// From its return on, signals are handled.
+    /// Handles signals from its return on.
     ///
     /// # Errors
     /// Where signals can't be watched.
@@ -272,7 +272,7 @@ impl Watch {
     }
 }
 
-/// To the service manager and the log. Either may stand still, so each has its time and no more.
+/// Says the rest to the service manager and the log. Either may stand still, so each has its time and no more.
 pub(super) fn say_the_rest() {
     notify::flush();
     log::logger().flush();

@@ -10,9 +10,9 @@ use super::notify;
 use super::reload::Reloads;
 use crate::proxy::Snapshot;
 
-/// At most so often.
+/// The line is written no more often than this.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Of more only the number is told.
+/// The line names so many upstreams; of more it tells only the number.
 const NAMED_MAX: usize = 3;
 
 /// What there is to say. Clones share it.

@@ -187,7 +187,7 @@ fn end(mut child: Child) -> Option<ExitStatus> {
     })
 }
 
-/// At most one upgrade at a time, on a thread of its own.
+/// The upgrade that is under way, if one is: at most one at a time, on a thread of its own.
 #[derive(Debug, Default)]
 pub(super) struct Upgrade {
     running: Option<oneshot::Receiver<Result<Successor, UpgradeError>>>,

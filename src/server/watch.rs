@@ -27,7 +27,7 @@ struct Stat {
     file: (u64, u64),
     len_bytes: u64,
     modified: (i64, i64),
-    /// Also moves where the rest is made to look the same.
+    /// The time of change, which moves also where the rest is made to look the same.
     changed: (i64, i64),
 }
 

@@ -32,7 +32,7 @@ impl Outcome {
         Self::GatewayError,
     ];
 
-    /// As written in the log.
+    /// The outcome as the log writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -71,13 +71,13 @@ pub struct Access<'a> {
     pub attempts: u32,
     /// How often another attempt went on with a stream that had broken off; left out where it never was.
     pub resumed: u32,
-    /// As in `x-gateway-attempts`; left out where empty.
+    /// The ledger, as it is in `x-gateway-attempts`; left out where empty.
     pub ledger: &'a str,
-    /// From receiving the request to its end.
+    /// The time from receiving the request to its end.
     pub ms: u64,
-    /// From receiving the request to commit.
+    /// The time from receiving the request to commit.
     pub first_byte_ms: Option<u64>,
-    /// Of the bodies, as on the wire.
+    /// The sizes of the bodies, as on the wire.
     pub bytes_in: u64,
     pub bytes_out: u64,
 }

@@ -15,7 +15,7 @@ const TOKEN_BYTES_MAX: usize = 80;
 pub struct Attempt<'a> {
     /// The request's id, as in its access line.
     pub id: &'a str,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub number: u32,
     /// `UPSTREAM/MODEL`.
     pub target: &'a str,

@@ -23,7 +23,7 @@ pub enum Change<'a> {
         currency: Option<&'a str>,
         low: f64,
     },
-    /// That is over. `None`: the provider knows of no limit any more.
+    /// The shortage is over. `None`: the provider knows of no limit any more.
     Enough {
         remaining: Option<f64>,
         currency: Option<&'a str>,

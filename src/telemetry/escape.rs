@@ -12,9 +12,9 @@ pub(super) const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 pub(super) enum Place {
     /// Between double quotes.
     Quoted,
-    /// On a line of its own, unquoted.
+    /// The text stands on a line of its own, unquoted.
     Line,
-    /// In a field with a length: line ends and tabs may stay.
+    /// The text stands in a field with a length: line ends and tabs may stay.
     Sized,
 }
 

@@ -8,7 +8,7 @@ pub const ID: &str = "id";
 /// The client's address, or `unix`.
 pub const CLIENT: &str = "client";
 pub const METHOD: &str = "method";
-/// Without the query, which may carry a key.
+/// The path, without the query, which may carry a key.
 pub const PATH: &str = "path";
 /// `HTTP/1.1` or `HTTP/2`.
 pub const HTTP: &str = "http";
@@ -29,11 +29,11 @@ pub const ATTEMPTS: &str = "attempts";
 pub const RESUMED: &str = "resumed";
 /// The number of this attempt in its request, from 1.
 pub const ATTEMPT: &str = "attempt";
-/// As in `x-gateway-attempts`.
+/// The ledger, as it is in `x-gateway-attempts`.
 pub const LEDGER: &str = "ledger";
-/// From receiving the request (or beginning the attempt) to its end.
+/// The time from receiving the request (or beginning the attempt) to its end.
 pub const MS: &str = "ms";
-/// From receiving the request to the first byte of the response for the client.
+/// The time from receiving the request to the first byte of the response for the client.
 pub const FIRST_BYTE_MS: &str = "first_byte_ms";
 /// Bytes of the request's body.
 pub const BYTES_IN: &str = "bytes_in";
@@ -74,7 +74,7 @@ pub const ROUTES_REMOVED: &str = "routes_removed";
 pub const ROUTES_CHANGED: &str = "routes_changed";
 pub const UPSTREAMS_ADDED: &str = "upstreams_added";
 pub const UPSTREAMS_REMOVED: &str = "upstreams_removed";
-/// Also where only what its key's file holds has changed.
+/// The upstreams that changed, also where only what its key's file holds has changed.
 pub const UPSTREAMS_CHANGED: &str = "upstreams_changed";
 /// `policy`, `server`, `log`.
 pub const SETTINGS_CHANGED: &str = "settings_changed";

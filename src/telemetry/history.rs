@@ -58,7 +58,7 @@ impl FailureNote {
 
 #[derive(Debug)]
 struct Records {
-    /// By the minute's number modulo their count.
+    /// The minutes, by their number modulo how many there are.
     slots: Box<[Slot]>,
     /// Oldest first.
     failures: VecDeque<FailureNote>,
@@ -88,7 +88,7 @@ pub struct Attempt {
     pub succeeded: bool,
     /// How long it took to connect; `None` where the connection came from the pool.
     pub connect: Option<Duration>,
-    /// Of attempts that succeeded, as far as it is known.
+    /// How long successful attempts took, as far as it is known.
     pub headers: Option<Duration>,
     pub first_token: Option<Duration>,
     pub total: Option<Duration>,
@@ -175,7 +175,7 @@ impl History {
         .collect()
     }
 
-    /// At most [`FAILURES_MAX`], newest first.
+    /// The last failures, newest first, at most [`FAILURES_MAX`].
     pub fn last_failures(&self) -> Vec<FailureNote> {
         self.lock().failures.iter().rev().cloned().collect()
     }

@@ -4,7 +4,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-/// From now on a panic is logged. `RUST_BACKTRACE=1` adds a backtrace, as ever.
+/// Has panics logged from now on. `RUST_BACKTRACE=1` adds a backtrace, as ever.
 pub fn log_panics() {
     panic::set_hook(Box::new(log_panic));
 }

@@ -84,11 +84,11 @@ pub(super) struct Queue {
 #[derive(Debug)]
 struct State {
     entries: VecDeque<Entry>,
-    /// Of the entries, and of those that the writer has taken and not yet written.
+    /// The bytes of the entries, and of those that the writer has taken and not yet written.
     bytes: usize,
     /// Entries that were ever taken into the queue.
     accepted: u64,
-    /// Those of them that were written, or given up.
+    /// How many of them were written, or given up.
     finished: u64,
     /// Threads that wait until what is there has been written.
     waiting: usize,
@@ -212,7 +212,7 @@ impl Queue {
         waited.unwrap_or_else(PoisonError::into_inner).0.waiting -= 1;
     }
 
-    /// Since the start.
+    /// What was dropped since the start.
     pub(super) fn dropped(&self) -> Dropped {
         self.lock().dropped
     }
@@ -235,7 +235,7 @@ impl State {
         gap.until = now;
     }
 
-    /// At least one record, if there is any.
+    /// Takes at least one record, if there is any.
     fn batch(&mut self) -> Vec<Entry> {
         let mut bytes = 0;
         let fits = |entry: &&Entry| {

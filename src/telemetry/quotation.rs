@@ -10,15 +10,15 @@ mod texts;
 const KEPT_MAX_CHARS: usize = 200;
 /// What is looked at, in characters.
 const READ_MAX_CHARS: usize = 400;
-/// As long a run that is in the request too is a quotation of it. Shorter ones are the words of the trade: `messages`, the
-/// name of a model or of a parameter. In bytes, so that fewer characters do where each takes several.
+/// A run of this length that is in the request too is a quotation of it. Shorter ones are the words of the trade: `messages`, the
+/// name of a model or of a parameter. It counts bytes, so that fewer characters do where each takes several.
 const QUOTED_MIN_BYTES: usize = 24;
-/// Of what somebody wrote, as short a run is a quotation; and the whole of a text, however short it is, from
+/// A run of this length is a quotation of what somebody wrote; and so is the whole of a text, however short it is, from
 /// [`SECRET_MIN_BYTES`] on.
 const SAID_MIN_BYTES: usize = 12;
 /// Where the same few bytes are in the request more often, they are taken for a quotation.
 const PLACES_MAX: usize = 64;
-/// To search as much for each part of a message takes some milliseconds. Of what is said about a larger request nothing is
+/// No larger request is searched, since that takes some milliseconds for each part of a message. Of what is said about it nothing is
 /// kept.
 const REQUEST_MAX_BYTES: usize = 2 << 20;
 /// Shorter secrets are no secrets, and would be found in any text.

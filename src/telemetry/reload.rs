@@ -28,7 +28,7 @@ pub struct Rejected<'a> {
     pub trigger: &'a str,
     pub errors: usize,
     pub warnings: usize,
-    /// Since when the configuration that stays in use is.
+    /// When the configuration that stays in use was taken.
     pub in_use_since: &'a str,
 }
 

@@ -57,7 +57,7 @@ impl Writer {
         }
     }
 
-    /// Since the start of the process.
+    /// What was dropped since the start of the process.
     pub(super) fn dropped(&self) -> Dropped {
         self.queue.dropped()
     }

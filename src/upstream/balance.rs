@@ -18,13 +18,13 @@ pub use question::{Answer, Question, Remaining, Unreadable};
 
 /// What a whole poll may take.
 pub const POLL_MAX: Duration = Duration::from_secs(30);
-/// Of the way from one poll to the next, either way: so that gateways that started together don't ask together.
+/// Polls come earlier or later by up to this part of `every`, so that gateways that started together don't ask together.
 const JITTER: f64 = 0.1;
 /// The first poll comes within this time.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
 /// Failing polls come further and further apart, up to this (or `every`, if that is longer).
 const FAILING_EVERY_MAX: Duration = Duration::from_secs(600);
-/// Of an answer's `retry-after`, no more than this is heeded.
+/// A longer `retry-after` counts as this one.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 /// A moment, by the clock that never jumps and by the calendar's.
@@ -38,7 +38,7 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Balance {
     settings: config::Balance,
-    /// Those of the upstream.
+    /// The clocks of the upstream.
     timeouts: Timeouts,
     /// How long an empty account keeps the upstream out, at least.
     out_of_credits: Duration,
@@ -70,7 +70,7 @@ pub struct Reading {
 pub struct Status {
     /// `None`: nothing was told yet.
     pub reading: Option<Reading>,
-    /// In the unit of the reading.
+    /// The amount below which little is left, in the unit of the reading.
     pub low: f64,
     pub is_low: bool,
     /// Why the last poll failed, if it did: no key and nothing of the answer.

@@ -40,9 +40,9 @@ pub struct Registry {
 
 #[derive(Debug, Default, Clone)]
 struct Models {
-    /// Those that the configuration names.
+    /// The health of the models that the configuration names.
     named: HashMap<Arc<str>, Arc<SharedHealth>>,
-    /// Those that clients have asked for by way of a glob. At most [`ASKED_MAX`].
+    /// The health of models that clients have asked for through a glob, at most [`ASKED_MAX`] of them.
     asked: HashMap<Arc<str>, Arc<SharedHealth>>,
 }
 
@@ -53,7 +53,7 @@ impl Models {
 }
 
 impl Registry {
-    /// That of an upstream which is still the same after a reload. Models are taken over as they are named.
+    /// Takes over the health of an upstream that is still the same after a reload; that of models follows as they are named.
     pub(super) fn succeeding(previous: &Self) -> Self {
         Self {
             own: Arc::clone(&previous.own),

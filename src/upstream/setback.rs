@@ -74,7 +74,7 @@ impl Setback {
         }
     }
 
-    /// For how long it opens at once: the class's own duration, or the upstream's wish if that is longer. `None`: it is
+    /// How long it opens at once: the class's own duration, or the upstream's wish if that is longer. `None`: it is
     /// counted.
     pub(super) fn opens_at_once(&self, cooldown: &Cooldown) -> Option<Duration> {
         self.own_duration(cooldown).max(self.retry_after)

@@ -26,7 +26,7 @@ pub struct Decoding {
     piece: Vec<u8>,
     decoded: Buffer,
     max_bytes: usize,
-    /// By its ratio.
+    /// How much the ratio allows.
     allowed_bytes: usize,
 }
 

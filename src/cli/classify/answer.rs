@@ -14,10 +14,10 @@ const LOOK_BYTES_MAX: usize = 16 * 1024;
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    /// As it was on the wire: `content-encoding` is undone here.
+    /// The body as it was on the wire: `content-encoding` is undone here.
     pub(super) body: Vec<u8>,
     pub(super) provider: Option<String>,
-    /// Of the request; `None`: the body tells.
+    /// The path of the request; `None`: the body tells.
     pub(super) path: Option<String>,
     /// The body of the request that it is about.
     pub(super) request: Vec<u8>,

@@ -28,7 +28,7 @@ pub(super) struct Share {
     /// Which spread of the chain, from 1.
     pub(super) number: usize,
     pub(super) weight: u32,
-    /// Of all weights in the spread that are drawn from.
+    /// The sum of all weights in the spread that are drawn from.
     pub(super) total: u32,
 }
 
@@ -89,7 +89,7 @@ fn position(plan: &Plan, target: &Target) -> Option<usize> {
     Some(at + 1)
 }
 
-/// For each group of the compiled route, in its order: the routes through which the chain came to it.
+/// Finds, for each group of the compiled route in its order, the routes through which the chain came to it.
 fn origins(config: &Config, route: &str) -> Vec<Vec<Arc<str>>> {
     let targets = |name: &str| {
         let route = config.routes.iter().find(|route| *route.name == *name);

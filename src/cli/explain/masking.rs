@@ -10,7 +10,7 @@ use crate::upstream::{Upstream, path};
 
 pub(super) const MASK: &str = "***";
 const UNSET: &str = "(unset)";
-/// As many of the first of [`CREDENTIALS`] are shown.
+/// So many of the first of [`CREDENTIALS`] are shown.
 const USUAL_CREDENTIALS: usize = 5;
 
 /// Configured headers and parameters may be credentials, whatever they are called: only these are shown.

@@ -31,7 +31,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Supposition {
     pub(super) upstream: String,
-    /// By its name there; `None`: whatever model.
+    /// The model's name there; `None`: whatever model.
     pub(super) model: Option<String>,
     pub(super) fate: Fate,
     written: String,

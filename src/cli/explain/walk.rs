@@ -41,7 +41,7 @@ pub(super) struct Walk {
     pub(super) end: End,
     /// Targets whose turn came while they cooled down.
     pub(super) left_out: Vec<Arc<str>>,
-    /// From the request to its end.
+    /// The time from the request to its end.
     pub(super) took: Span,
     /// Which suppositions an attempt came to.
     used: Vec<bool>,
@@ -50,7 +50,7 @@ pub(super) struct Walk {
 pub(super) struct Attempt {
     /// `UPSTREAM/MODEL`
     pub(super) target: Arc<str>,
-    /// Since the request came.
+    /// The time since the request came.
     pub(super) began: Span,
     pub(super) took: Duration,
     /// `None`: it is answered.
@@ -174,12 +174,12 @@ impl Walker<'_> {
         end
     }
 
-    /// After the longest waits.
+    /// The moment after the longest waits.
     fn now(&self) -> Instant {
         self.began + self.time.most
     }
 
-    /// To the deadline, after the longest waits.
+    /// The time to the deadline, after the longest waits.
     fn left(&self) -> Duration {
         self.deadline.saturating_sub(self.time.most)
     }

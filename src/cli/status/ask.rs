@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::config::ListenAddress;
 use crate::status::{self, Status};
 
-/// To connect, and for each read and write.
+/// How long connecting may take, and each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Ten thousand routes fit in.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
@@ -64,7 +64,7 @@ impl Place {
         }
     }
 
-    /// As the admin listener wants to be called.
+    /// The host, as the admin listener wants to be called.
     fn host(&self) -> &str {
         match self {
             Self::Tcp(address) => address,
@@ -84,7 +84,7 @@ impl fmt::Display for Place {
 
 /// What the gateway told.
 pub(super) struct Document {
-    /// As it came, with fields that this program may not know.
+    /// The document as it came, with fields that this program may not know.
     pub(super) text: String,
     pub(super) status: Status,
 }

@@ -14,7 +14,7 @@ pub(super) struct AnswerText {
 }
 
 impl AnswerText {
-    /// At most `max_bytes` of text are remembered.
+    /// Remembers at most `max_bytes` of text.
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             max_bytes,

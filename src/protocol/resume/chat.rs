@@ -15,7 +15,7 @@ pub(super) struct Chat {
     common: Map<String, Value>,
     /// The client was told the role.
     has_role: bool,
-    /// As last told, of the whole answer so far.
+    /// The usage as last told, of the whole answer so far.
     usage: Option<Usage>,
     /// When the last continuation began.
     before: Usage,

@@ -12,7 +12,7 @@ const INPUT: [&str; 3] = ["input_tokens", "cache_read_input_tokens", "cache_crea
 
 #[derive(Debug, Default)]
 pub(super) struct Messages {
-    /// Of the `message_start` that the client got.
+    /// The usage in the `message_start` that the client got.
     start_usage: Option<Map<String, Value>>,
     /// The block that was begun and not ended.
     open: Option<u64>,

@@ -206,7 +206,7 @@ fn parsed(raw: &[u8]) -> Parsed {
     parsed
 }
 
-/// As both protocols write their events: those of Anthropic's are named by their type.
+/// Writes an event as both protocols do: those of Anthropic's are named by their type.
 fn write(event: &Value, to: &mut BytesMut) {
     if let Some(name) = event.get("type").and_then(Value::as_str) {
         to.extend_from_slice(format!("event: {name}\n").as_bytes());

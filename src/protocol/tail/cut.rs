@@ -7,13 +7,13 @@ use crate::protocol::Protocol;
 pub enum Cut {
     /// Between two events, or before the first.
     Boundary,
-    /// After a whole line of an event without data so far: its name, a comment.
+    /// A whole line of an event without data so far is there: its name, a comment.
     AfterField,
-    /// Inside of such a line.
+    /// The stream ends inside of such a line.
     InsideField,
-    /// After a whole line of an event that has data.
+    /// A whole line of an event that has data is there.
     AfterData,
-    /// Inside of a line of such an event.
+    /// The stream ends inside of a line of such an event.
     InsideData,
 }
 

@@ -65,7 +65,7 @@ enum Member {
 /// Where something is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
-    /// In the list around everything.
+    /// It is read in the list around everything.
     List,
     /// Among the event's own members.
     Event,
@@ -182,7 +182,7 @@ impl Outline {
         bytes.len() - rest.len()
     }
 
-    /// Of the choices that the event is about. One that is not whole yet may be any.
+    /// The choices that the event is about. One that is not whole yet may be any.
     pub(super) fn choices_so_far(&self) -> Choices {
         let mut choices = self.choices;
         if let Some(choice) = &self.choice {

@@ -7,7 +7,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use serde::Serialize;
 
-/// On every answer: what is told is told now, to whoever asked, and is what it says it is.
+/// Every answer has these headers: it is told now, to whoever asked, and it is what it says it is.
 const ALWAYS: [(&str, &str); 6] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -16,7 +16,7 @@ const ALWAYS: [(&str, &str); 6] = [
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 ];
-/// For what is no page: a browser that shows it all the same loads and runs nothing.
+/// The policy of what is no page: a browser that shows it all the same loads and runs nothing.
 const NOTHING_ELSE: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
 
 pub(super) struct Answer {

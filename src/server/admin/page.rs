@@ -11,7 +11,7 @@ use super::answer::Answer;
 
 const HTML: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-/// In this order; the last one starts.
+/// The page's scripts, in the order in which they are loaded; the last one starts the page.
 const SCRIPTS: [&str; 4] = [
     include_str!("page/words.js"),
     include_str!("page/chart.js"),

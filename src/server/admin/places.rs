@@ -21,9 +21,9 @@ pub(super) struct Places(Mutex<Taken>);
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    /// Those that have not asked anything yet, or nothing again. The first has waited longest.
+    /// Connections that have not asked anything yet, or nothing again. The first has waited longest.
     waiting: BTreeMap<u64, Holder>,
-    /// Those whose answer is on its way. The first is the slowest to take it.
+    /// Connections whose answer is on its way. The first is the slowest to take it.
     answering: BTreeMap<u64, Holder>,
 }
 

@@ -35,7 +35,7 @@ pub(in crate::server) struct Registry {
 struct Entries {
     open: HashMap<u64, Arc<Presence>>,
     next_id: u64,
-    /// Since when and which, the longest idle last. It may be out of date.
+    /// When each idle connection became so, and which it is, the longest idle last. It may be out of date.
     longest_idle: Vec<(u64, u64)>,
     /// No connection is kept any more.
     closing: bool,
@@ -46,7 +46,7 @@ struct Entries {
 pub(super) struct Presence {
     /// Requests that run on it.
     running: AtomicUsize,
-    /// Since the registry's epoch; of meaning where none runs.
+    /// When the last request ended, counted from the registry's epoch. It means something only where none runs.
     idle_since_ms: AtomicU64,
     /// It is to close as soon as none runs.
     dismissed: AtomicBool,

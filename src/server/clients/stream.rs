@@ -64,7 +64,7 @@ impl ClientStream {
         }
     }
 
-    /// From now on the body of a request whose header was taken is handed out.
+    /// Hands out, from now on, the body of a request whose header was taken.
     pub(super) fn begin_body(&mut self, framing: BodyFraming, asks_upgrade: bool) {
         self.asks_upgrade = asks_upgrade;
         self.body = match framing {
@@ -74,7 +74,7 @@ impl ClientStream {
         };
     }
 
-    /// From now on everything is handed out.
+    /// Hands out everything from now on.
     pub(super) fn pass_all(&mut self) {
         self.body = Body::Raw;
     }

@@ -25,7 +25,7 @@ pub struct State {
     /// 1 is the configuration of the start; one more for each that was applied.
     pub generation: u64,
     pub file: PathBuf,
-    /// Of the configuration that runs: the first 12 hex digits of the SHA-256 of the file's bytes.
+    /// The first 12 hex digits of the SHA-256 of the bytes of the file whose configuration runs.
     pub hash: Arc<str>,
     pub loaded_at: SystemTime,
     pub upstreams: usize,
@@ -46,7 +46,7 @@ pub struct Attempt {
     pub hash: Option<Arc<str>>,
     /// Whether its configuration was applied.
     pub ok: bool,
-    /// In the order of the file. Where `ok`, these are warnings.
+    /// The faults in the order of the file. Where `ok`, these are warnings.
     pub faults: Vec<Fault>,
     /// Faults beyond those that are kept.
     pub more_faults: usize,
@@ -68,7 +68,7 @@ pub struct Fault {
     /// Stable, in kebab case: `unknown-key`.
     pub code: &'static str,
     pub message: String,
-    /// From 1; `None` where the file as a whole is meant.
+    /// The line, counted from 1; `None` where the file as a whole is meant.
     pub line: Option<u32>,
     pub column: Option<u32>,
     pub help: Option<String>,
@@ -142,7 +142,7 @@ impl Attempt {
 }
 
 impl State {
-    /// That of a configuration which was just applied.
+    /// The state of a configuration which was just applied.
     pub(super) fn of(config: &Config, generation: u64, last: Attempt) -> Self {
         Self {
             generation,

@@ -75,7 +75,7 @@ impl Histogram {
     }
 }
 
-/// To hundredths: what comes after them is not known, and only makes the JSON longer.
+/// Rounds to hundredths: what comes after them is not known, and only makes the JSON longer.
 fn rounded(ms: f64) -> f64 {
     (ms * 100.0).round() / 100.0
 }

@@ -17,7 +17,7 @@ const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 /// The handles of one route.
 #[derive(Debug)]
 pub struct RouteMeter {
-    /// As configured; or what stands for requests that no route has.
+    /// The route's name as configured, or what stands for requests that no route has.
     pub label: Arc<str>,
     requests: Cells<{ Outcome::ALL.len() * STATUS_CLASSES.len() }>,
     duration: Histogram,
@@ -32,7 +32,7 @@ pub struct RouteMeter {
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
     pub outcome: Outcome,
-    /// That the client got, if any.
+    /// The status that the client got, if any.
     pub status: Option<u16>,
     pub duration: Duration,
     pub bytes_in: u64,

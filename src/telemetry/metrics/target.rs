@@ -18,7 +18,7 @@ pub struct TargetMeter {
     /// `upstream/model`, or `upstream` where requests name the model.
     pub label: Arc<str>,
     upstream: Arc<str>,
-    /// For the status page.
+    /// What the status page shows.
     pub history: History,
     answered: IntCounter,
     failed: Pairs,
