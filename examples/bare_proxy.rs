@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use clap::Parser;
-use pingora_core::server::Server;
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, Result};
-use pingora_http::ResponseHeader;
+use pingora::http::ResponseHeader;
+use pingora::server::Server;
+use pingora::server::configuration::ServerConf;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{ProxyHttp, ProxyWarnLogContext, Session, http_proxy_service};
 
 /// The release binary's.

@@ -30,10 +30,10 @@ use std::sync::mpsc::sync_channel;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use pingora_core::apps::HttpServerOptions;
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{RunArgs, Server};
+use pingora::apps::HttpServerOptions;
+use pingora::connectors::ConnectorOptions;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
 use pingora_proxy::ProxyServiceBuilder;
 
 use crate::config::{self, Config};

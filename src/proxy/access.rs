@@ -1,6 +1,6 @@
 //! The end of a request: its line in the access log, and what is counted of it.
 
-use pingora_core::Error;
+use pingora::Error;
 use pingora_proxy::Session;
 
 use super::context::{RequestContext, Stage};

@@ -14,9 +14,9 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use pingora_core::Result;
-use pingora_core::protocols::l4::socket::SocketAddr as Local;
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::l4::socket::SocketAddr as Local;
 
 use super::host::{host_of, only};
 use refused::SHOWN_CHARS_MAX;

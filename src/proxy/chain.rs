@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pingora_http::ResponseHeader;
+use pingora::http::ResponseHeader;
 use tokio::time::Instant;
 
 use super::attempt::Attempt;

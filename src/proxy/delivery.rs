@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
-use pingora_core::{Error, Result};
+use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, Session};
 use tokio::time::{Instant, sleep};
 

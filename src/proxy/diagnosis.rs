@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::recorder::{Details, unix_ms};
 use super::snapshot::Snapshot;

@@ -5,8 +5,8 @@ use http::header::{
     TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
-use pingora_core::{ErrorType, OrErr, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{ErrorType, OrErr, Result};
 
 use super::asked::{Asked, RequestId};
 use super::browser;

@@ -5,9 +5,9 @@ use std::any::Any;
 use async_trait::async_trait;
 use http::Version;
 use http::header::TRANSFER_ENCODING;
-use pingora_core::Result;
-use pingora_core::modules::http::{HttpModule, HttpModuleBuilder, Module};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::{HttpModule, HttpModuleBuilder, Module};
 
 /// Pingora marks every answer without a length as chunked, after all other filters but a module's.
 pub(super) struct Http10;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
-use pingora_core::{Error, Result};
+use pingora::{Error, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 

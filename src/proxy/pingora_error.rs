@@ -1,6 +1,6 @@
 //! What Pingora's errors say of a request, and those that it is told itself.
 
-use pingora_core::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType};
 
 /// Nobody is left who may be asked.
 pub(super) const NOBODY_LEFT: ErrorType = ErrorType::Custom("NobodyLeft");

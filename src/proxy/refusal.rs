@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use pingora_core::Error;
+use pingora::Error;
 use thiserror::Error;
 
 use super::browser::Refused;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, Method, StatusCode, Version};
-use pingora_core::{Error, ErrorType, Result};
-use pingora_http::ResponseHeader;
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 

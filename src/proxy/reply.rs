@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{Method, StatusCode};
-use pingora_core::Result;
-use pingora_http::ResponseHeader;
+use pingora::Result;
+use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 use tokio::time::timeout;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pingora_core::{Error, ErrorType, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::context::{RequestContext, Serving, Stage};

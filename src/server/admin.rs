@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
-use pingora_core::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
-use pingora_core::protocols::http::ServerSession;
-use pingora_core::server::ShutdownWatch;
-use pingora_core::services::Service;
-use pingora_core::services::listening::Service as ListeningService;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use pingora::services::Service;
+use pingora::services::listening::Service as ListeningService;
 use tokio::time::{Instant, timeout};
 
 use super::activation::Inherited;

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderName, HeaderValue};
-use pingora_core::server::ShutdownWatch;
-use pingora_core::services::background::{BackgroundService, GenBackgroundService, background_service};
+use pingora::server::ShutdownWatch;
+use pingora::services::background::{BackgroundService, GenBackgroundService, background_service};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 

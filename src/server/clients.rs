@@ -17,8 +17,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::protocols::{ALPN, Stream};
-use pingora_core::server::ShutdownWatch;
+use pingora::protocols::{ALPN, Stream};
+use pingora::server::ShutdownWatch;
 use tokio::time::{Instant, sleep};
 
 use super::service_stop::ServiceStop;

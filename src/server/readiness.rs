@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pingora_core::server::ExecutionPhase;
+use pingora::server::ExecutionPhase;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::broadcast::Receiver;
 

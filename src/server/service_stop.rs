@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::server::{ListenFds, RuntimeOpts, ShutdownWatch};
-use pingora_core::services::Service;
+use pingora::server::{ListenFds, RuntimeOpts, ShutdownWatch};
+use pingora::services::Service;
 use tokio::sync::watch;
 
 /// How long a process answers on its open connections after an upgrade: clients have mostly left idle ones by then.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pingora_core::apps::ServerApp;
-use pingora_core::protocols::l4::stream::Stream;
-use pingora_core::server::configuration::ServerConf;
+use pingora::apps::ServerApp;
+use pingora::protocols::l4::stream::Stream;
+use pingora::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};

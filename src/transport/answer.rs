@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use pingora_http::RequestHeader;
+use pingora::http::RequestHeader;
 use tokio::time::Instant;
 
 use super::assignment::{Assignment, Evidence};

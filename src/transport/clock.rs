@@ -1,6 +1,6 @@
 //! Waiting until a clock runs out.
 
-use pingora_timeout::timeout;
+use pingora::time::timeout;
 use tokio::time::Instant;
 
 /// The clock has run out.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use pingora_core::protocols::Stream;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora::protocols::Stream;
+use pingora::upstreams::peer::HttpPeer;
 
 use super::h2_exchange::H2Stream;
 use super::sending::SendingStream;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::connectors::http::v2;
-use pingora_core::connectors::{ConnectorOptions, TransportConnector};
-use pingora_core::protocols::ALPN;
-use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_core::{Error, ErrorType, Result};
+use pingora::connectors::http::v2;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
+use pingora::protocols::ALPN;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::clock::before;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::custom::{Connection, Connector};
-use pingora_core::protocols::ALPN;
-use pingora_core::protocols::tls::CustomALPN;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_core::{Error, ErrorType, Result};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::custom::{Connection, Connector};
+use pingora::protocols::ALPN;
+use pingora::protocols::tls::CustomALPN;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::connection::{Connection as Opened, Wanted};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
-use pingora_core::{Error, Result};
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, Result};
 use tokio::time::Instant;
 
 use super::clock::before;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::HttpPeer;
 use tokio::time::Instant;
 
 use super::origin::{Origin, OriginError, Scheme};

@@ -1,7 +1,7 @@
 //! How an attempt ends without an answer that could be judged.
 
 use bytes::Bytes;
-use pingora_core::{Error, ErrorType};
+use pingora::{Error, ErrorType};
 use thiserror::Error as ThisError;
 
 /// An attempt's end for reasons of the transport. Rides in a Pingora error as its cause.

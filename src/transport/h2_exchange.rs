@@ -12,11 +12,11 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use pingora_core::connectors::http::v2;
-use pingora_core::protocols::http::v2::client::Http2Session;
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, OrErr, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::connectors::http::v2;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::v2::client::Http2Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 

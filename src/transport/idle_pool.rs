@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use pingora_core::protocols::Stream;
+use pingora::protocols::Stream;
 use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep};
@@ -26,7 +26,7 @@ pub(super) struct IdlePool {
 
 #[derive(Default)]
 struct Idle {
-    /// By [`reuse_hash`](pingora_core::upstreams::peer::Peer::reuse_hash), those that served last at the back.
+    /// By [`reuse_hash`](pingora::upstreams::peer::Peer::reuse_hash), those that served last at the back.
     by_peer: HashMap<u64, VecDeque<Waiting>>,
     count: usize,
     /// Somebody sweeps.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use pingora_http::RequestHeader;
+use pingora::http::RequestHeader;
 use tokio::time::Instant;
 
 use super::clock::before;
@@ -64,7 +64,7 @@ impl JudgingConnector {
 fn request<'h>(
     path_and_query: &str,
     headers: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
-) -> pingora_core::Result<Box<RequestHeader>> {
+) -> pingora::Result<Box<RequestHeader>> {
     let mut header = RequestHeader::build("GET", path_and_query.as_bytes(), None)?;
     for (name, value) in headers {
         header.insert_header(name.clone(), value.clone())?;
@@ -78,7 +78,7 @@ async fn read(wire: &mut Wire, lookup: Lookup<'_>) -> Result<Found, Failure> {
         .header()
         .ok_or_else(|| Failure::Invalid("no header".to_owned()))?
         .clone();
-    let broken = |error: &pingora_core::Error| Failure::Broken(error.etype().as_str().to_owned());
+    let broken = |error: &pingora::Error| Failure::Broken(error.etype().as_str().to_owned());
     let mut body = BytesMut::new();
     let mut turns = Turns::default();
     loop {

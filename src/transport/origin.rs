@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::protocols::{ALPN, TcpKeepalive};
-use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
-use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
+use pingora::protocols::{ALPN, TcpKeepalive};
+use pingora::upstreams::peer::{HttpPeer, PeerOptions};
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;

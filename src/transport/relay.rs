@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{HeaderValue, StatusCode};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
 use super::clock::before;

@@ -8,12 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::HeaderMap;
-use pingora_core::protocols::http::custom::client::Session;
-use pingora_core::protocols::http::custom::{BodyWrite, CustomMessageWrite};
-use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_core::protocols::{Digest, UniqueIDType};
-use pingora_core::{Error, ErrorType, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::custom::client::Session;
+use pingora::protocols::http::custom::{BodyWrite, CustomMessageWrite};
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::{Digest, UniqueIDType};
+use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::answer::Answer;

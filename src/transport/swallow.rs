@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::Result;
-use pingora_core::protocols::http::custom::BodyWrite;
+use pingora::Result;
+use pingora::protocols::http::custom::BodyWrite;
 
 pub(super) struct Swallow;
 

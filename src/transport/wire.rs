@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
-use pingora_core::protocols::Stream;
-use pingora_core::protocols::http::v1::client::{HttpSession as Http1Session, http_req_header_to_wire};
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType, OrErr, Result};
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Stream;
+use pingora::protocols::http::v1::client::{HttpSession as Http1Session, http_req_header_to_wire};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::Instant;
 
 use super::clock::before;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use http::HeaderValue;
-use pingora_core::protocols::l4::socket::SocketAddr as Local;
-use pingora_http::RequestHeader;
+use pingora::http::RequestHeader;
+use pingora::protocols::l4::socket::SocketAddr as Local;
 
 use super::refused::{Refused, SHOWN_CHARS_MAX};
 use crate::config::{ANY_ORIGIN, ListenAddress, Listener};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT};
-use pingora_core::{Error, ErrorType};
+use pingora::{Error, ErrorType};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Version;
-use pingora_core::{Error, ErrorType};
+use pingora::{Error, ErrorType};
 use pingora_proxy::Session;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use pingora_core::Result;
-use pingora_core::protocols::http::ServerSession;
-use pingora_http::ResponseHeader;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
 /// Every answer has these headers: it is told now, to whoever asked, and it is what it says it is.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use pingora_core::protocols::http::ServerSession;
+use pingora::protocols::http::ServerSession;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 

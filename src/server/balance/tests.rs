@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use pingora_core::connectors::ConnectorOptions;
+use pingora::connectors::ConnectorOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};

@@ -5,9 +5,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::ServerSession;
-use pingora_core::server::ShutdownWatch;
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::registry::Presence;

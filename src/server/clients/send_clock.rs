@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pingora_core::protocols::SocketDigest;
+use pingora::protocols::SocketDigest;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// So often within the clock's time the kernel is asked.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pingora_core::server::ShutdownWatch;
+use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use tokio::sync::watch;
 

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::listeners::tls::{Acceptor, TlsSettings};
-use pingora_core::protocols::Stream;
-use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_core::protocols::l4::stream::Stream as Socket;
+use pingora::listeners::tls::{Acceptor, TlsSettings};
+use pingora::protocols::Stream;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::l4::stream::Stream as Socket;
 use rustls::server::ResolvesServerCert;
 use tokio::time::timeout;
 

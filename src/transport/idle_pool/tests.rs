@@ -7,7 +7,7 @@ use super::*;
 async fn connection() -> (Stream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (ours, theirs) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-    let ours = pingora_core::protocols::l4::stream::Stream::from(ours.unwrap());
+    let ours = pingora::protocols::l4::stream::Stream::from(ours.unwrap());
     (Box::new(ours), theirs.unwrap().0)
 }
 

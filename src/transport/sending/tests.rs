@@ -1,4 +1,4 @@
-use pingora_core::protocols::l4::stream::Stream as TcpConnection;
+use pingora::protocols::l4::stream::Stream as TcpConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

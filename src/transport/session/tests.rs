@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use h2::SendStream;
 use http::{HeaderName, HeaderValue};
-use pingora_core::connectors::ConnectorOptions;
-use pingora_core::connectors::http::v2;
-use pingora_core::protocols::http::client::HttpSession;
-use pingora_core::protocols::raw_connect::ProxyDigest;
-use pingora_core::protocols::{
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::v2;
+use pingora::protocols::http::client::HttpSession;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
 };
-use pingora_core::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::HttpPeer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 
