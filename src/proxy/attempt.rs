@@ -1,18 +1,20 @@
 //! One attempt, from its turn to its end. It ends in one of five ways: it served, it failed, its client abandoned it, its
 //! answer broke off, or its upstream was full and it never began. Each way writes ledger, log, meters and health once, here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::break_off::BreakOff;
 use super::recorder::{Details, Failed, Recorder};
+use crate::body::Segments;
 use crate::classify::Class;
 use crate::routing::{Entry, Next, Outcome, Step};
 use crate::telemetry::metrics::Served;
-use crate::transport::{Assignment, Connection, Failure, Timings};
+use crate::transport::{Assignment, Clocks, Connection, Failure, Heard, Resumable, Spoken, Timings};
 use crate::upstream::Admission;
 use crate::upstream::registry::Slot;
 
@@ -91,9 +93,32 @@ impl Attempt {
         self.opened.take()
     }
 
-    /// Its request goes out.
-    pub(super) fn assign(&mut self, assignment: Arc<Assignment>) {
-        self.assignment = Some(assignment);
+    /// Its request goes out: what the session that sends `body` on `connection` is to know.
+    pub(super) fn assign(
+        &mut self,
+        asked: &Asked,
+        connection: Connection,
+        body: Segments,
+        clocks: Clocks,
+        resumable: Option<Resumable>,
+    ) -> Arc<Assignment> {
+        let assignment = Arc::new(Assignment {
+            connection: Mutex::new(Some(connection)),
+            memory: asked.snapshot.memory.clone(),
+            body,
+            clocks,
+            heard: Heard { kind: asked.kind },
+            spoken: Spoken {
+                protocol: asked.protocol,
+                request_id: asked.id.header(),
+            },
+            resumable,
+            timings: Timings::default(),
+            screening: self.step.target.upstream.clone(),
+            reported: OnceLock::new(),
+        });
+        self.assignment = Some(Arc::clone(&assignment));
+        assignment
     }
 
     /// What was sent, as far as anything was.

@@ -1,6 +1,6 @@
 //! The next attempt: its turn comes, a connection is there, its request is written.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use pingora::http::RequestHeader;
 use pingora::upstreams::peer::HttpPeer;
@@ -15,7 +15,7 @@ use super::headers::{self, Sending};
 use super::pingora_error::NOBODY_LEFT;
 use super::resuming::Resuming;
 use crate::protocol::StreamKind;
-use crate::transport::{Assignment, Heard, JudgingConnector, Resumable, Spoken, Timings};
+use crate::transport::{JudgingConnector, Resumable};
 
 /// Waits out the backoff, picks the target, and connects. Whether that worked is told by the peer: Pingora asks
 /// [`verdict::on_no_connection`](super::verdict::on_no_connection) what to do about one that can't be reached.
@@ -97,24 +97,10 @@ pub(super) fn address(
         stream: asked.stream,
     };
     headers::to_upstream(header, &step, &asked.id, &sending)?;
-    let assignment = Arc::new(Assignment {
-        connection: Mutex::new(Some(connection)),
-        memory: asked.snapshot.memory.clone(),
-        body: body.segments,
-        clocks: chain.clocks(&step),
-        heard: Heard { kind: asked.kind },
-        spoken: Spoken {
-            protocol: asked.protocol,
-            request_id: asked.id.header(),
-        },
-        resumable,
-        timings: Timings::default(),
-        screening: step.target.upstream.clone(),
-        reported: OnceLock::new(),
-    });
-    header.extensions_mut().insert(Arc::clone(&assignment));
+    let clocks = chain.clocks(&step);
     if let Some(attempt) = &mut chain.attempt {
-        attempt.assign(assignment);
+        let assignment = attempt.assign(asked, connection, body.segments, clocks, resumable);
+        header.extensions_mut().insert(assignment);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //!
 //! The session that hands the stream out runs beside Pingora's hooks, so the chain is shared from commit on.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,7 +19,7 @@ use super::recorder::{Details, Progress, Recorder};
 use crate::body::{Outgoing, Segments, Uses};
 use crate::protocol::resume::{Transcript, continuing};
 use crate::routing::{Outcome, Step};
-use crate::transport::{Assignment, Evidence, Failure, Heard, JudgingConnector, Resume, Spoken, Timings, Wanted};
+use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resume, Wanted};
 
 /// A body's tree and what is written from it take about so many times the room of its text.
 const PARSED_TIMES: usize = 4;
@@ -148,25 +148,7 @@ impl Resuming {
                         fail(chain, &failure, recorder);
                         None
                     }
-                    Ok(connection) => {
-                        let assignment = Arc::new(Assignment {
-                            connection: Mutex::new(Some(connection)),
-                            memory: asked.snapshot.memory.clone(),
-                            body: body.segments,
-                            clocks,
-                            heard: Heard { kind: asked.kind },
-                            spoken: Spoken {
-                                protocol: asked.protocol,
-                                request_id: asked.id.header(),
-                            },
-                            resumable: None,
-                            timings: Timings::default(),
-                            screening: step.target.upstream.clone(),
-                            reported: OnceLock::new(),
-                        });
-                        attempt.assign(Arc::clone(&assignment));
-                        Some(assignment)
-                    }
+                    Ok(connection) => Some(attempt.assign(&asked, connection, body.segments, clocks, None)),
                 }
             })?;
             if let Some(assignment) = sent {
