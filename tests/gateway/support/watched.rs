@@ -31,7 +31,15 @@ impl Watched {
             }
         })
         .await;
-        Self { gateway, admin }
+        let watched = Self { gateway, admin };
+        // It listens here first, and is ready a moment later. (Boxed: tests have small stacks.)
+        Box::pin(soon("the gateway to be ready", async {
+            while watched.ask("/readyz").await.status() != 200 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }))
+        .await;
+        watched
     }
 
     /// Sends these bytes to the admin listener on a connection of their own, and reads the response.
