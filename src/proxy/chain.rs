@@ -18,6 +18,7 @@ use crate::transport::{Clocks, Connection, Evidence, Failure, Wanted};
 
 pub struct Chain {
     pub body: Replay,
+    /// The request must have its answer by then; after commit, the attempt that goes on with its stream.
     pub deadline: Instant,
     /// What is waited before the next attempt.
     pub wait: Duration,

@@ -47,7 +47,7 @@ pub(super) struct Details<'a> {
 }
 
 impl<'a> Details<'a> {
-    /// Those of an attempt that got no answer, for the `reason` that `failure` gives.
+    /// The details of an attempt that got no answer, for the `reason` that `failure` gives.
     pub(super) fn of_failure(failure: &Failure, reason: &'a str) -> Self {
         Self {
             clock: failure.clock(),

@@ -32,7 +32,7 @@ pub struct Assignment {
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
     pub timings: Timings,
-    /// Of what the upstream says in trailers.
+    /// It tells what may pass of the upstream's trailers.
     pub screening: Arc<dyn Screening>,
     /// The data of the event by which the upstream has reported an error in a stream that had begun, and that goes on to
     /// the client. Set before the client gets the event.
@@ -83,7 +83,7 @@ pub struct Evidence {
     pub payload: Bytes,
 }
 
-/// Who finds an upstream that goes on with a stream. Called by the session that hands the stream out, never at once by two.
+/// Finds an upstream that goes on with a stream. The session that hands the stream out calls it, never two at once.
 #[async_trait]
 pub trait Resume: Send + Sync {
     /// The attempt that serves now has broken off.

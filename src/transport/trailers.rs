@@ -50,7 +50,7 @@ static FORBIDDEN: [HeaderName; 31] = [
 /// What the gateway says of itself, and what it decides about browsers, is not for an upstream to say.
 const FORBIDDEN_PREFIXES: [&str; 2] = ["x-gateway-", "access-control-"];
 
-/// Who knows what an upstream may tell a client: what goes for its header goes for its trailers.
+/// Knows what an upstream may tell a client: what goes for its header goes for its trailers.
 pub trait Screening: Send + Sync {
     /// The value as the client may have it, if at all.
     fn screened(&self, name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue>;

@@ -105,12 +105,12 @@ fn after_name(json: &[u8], at: usize) -> Option<usize> {
 /// `at` is behind the opening quote.
 fn after_string(json: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += plain_bytes(json.get(at..)?);
         match byte(json, at)? {
             b'"' => return Some(at + 1),
+            // Text beyond ASCII is often nothing but escapes, one after the other.
             b'\\' => at = after_escape(json, at + 1)?,
             0..0x20 => return None,
-            _ => at += 1,
+            _ => at += 1 + plain_bytes(&json[at + 1..]),
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::routing::{RouteTable, plan};
 
 const LEFT: Duration = Duration::from_secs(100);
 
-/// Of a route to upstreams a and b, with this policy.
+/// A course through a route to upstreams a and b, with this policy.
 fn course(policy: &str, client_retries: bool) -> Course {
     course_of("[a, b]", policy, client_retries)
 }

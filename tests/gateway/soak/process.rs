@@ -14,7 +14,7 @@ pub(super) struct Open {
     /// Everything that is not a TCP socket: files, pipes, timers, pairs of unix sockets.
     pub(super) others: usize,
     pub(super) listening: usize,
-    /// Of the gateway's listeners.
+    /// Connections that clients have opened to the gateway's listeners.
     pub(super) from_clients: usize,
     pub(super) to_upstreams: usize,
     /// What is no longer simply open: its peer has closed, or the kernel has forgotten it.
