@@ -94,6 +94,18 @@ impl RequestContext {
         Some((trying, recorder))
     }
 
+    /// The attempt of a request that is relayed, and where it is recorded.
+    pub(super) fn relaying(&mut self) -> Option<(&mut Attempt, Recorder<'_>)> {
+        let Stage::Relaying(attempt) = &mut self.stage else {
+            return None;
+        };
+        let recorder = Recorder {
+            asked: &self.asked,
+            progress: &mut self.progress,
+        };
+        Some((attempt, recorder))
+    }
+
     /// Ends the attempt whose answer the client gets, where it `is_meant`.
     fn end_serving(&mut self, is_meant: impl Fn(&Attempt) -> bool, end: impl FnOnce(Box<Attempt>, &mut Recorder<'_>)) {
         let Stage::Committed(serving) = &mut self.stage else {

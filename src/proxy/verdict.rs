@@ -160,11 +160,7 @@ pub(super) fn relay_opened(
     opened: Result<Connection, Failure>,
     took: Duration,
 ) -> Result<Connection> {
-    let mut recorder = Recorder {
-        asked: &ctx.asked,
-        progress: &mut ctx.progress,
-    };
-    let Stage::Relaying(attempt) = &mut ctx.stage else {
+    let Some((attempt, mut recorder)) = ctx.relaying() else {
         return Error::e_explain(ErrorType::InternalError, "a relay that was answered");
     };
     attempt.opened(opened, took, &mut recorder);
@@ -177,11 +173,7 @@ pub(super) fn relay_opened(
 
 /// A request that is relayed got no answer. There is no second try.
 pub(super) fn relay_failed(ctx: &mut RequestContext, failure: Failure) -> Box<Error> {
-    if let Stage::Relaying(attempt) = &mut ctx.stage {
-        let mut recorder = Recorder {
-            asked: &ctx.asked,
-            progress: &mut ctx.progress,
-        };
+    if let Some((attempt, mut recorder)) = ctx.relaying() {
         let reason = failure.to_string();
         let details = Details::of_failure(&failure, &reason);
         let outcome = Outcome::from(&failure);
