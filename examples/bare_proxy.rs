@@ -17,7 +17,7 @@ use pingora_proxy::{ProxyHttp, ProxyWarnLogContext, Session, http_proxy_service}
 
 /// The release binary's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: switchback::memory::Allocator = switchback::memory::Allocator;
 
 #[derive(Parser)]
 #[command(about = "A bare Pingora proxy, to measure against")]

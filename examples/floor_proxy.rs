@@ -32,7 +32,7 @@ use pingora_proxy::{ProxyHttp, ProxyServiceBuilder, Session};
 
 /// The release binary's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: switchback::memory::Allocator = switchback::memory::Allocator;
 
 #[derive(Parser)]
 #[command(about = "Pingora's custom connector with a session that judges nothing, to measure against")]

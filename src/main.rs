@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Fewer and shorter pauses than the system's allocator under many small requests.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: switchback::memory::Allocator = switchback::memory::Allocator;
 
 fn main() -> ExitCode {
     switchback::cli::run(std::env::args_os())

@@ -5,12 +5,14 @@
 
 mod allocator;
 mod budget;
+mod global;
 mod machine;
 mod queue;
 mod share;
 
 pub use allocator::give_back_freed;
 pub use budget::{Budget, SMALL_BYTES_MAX, most_alone_bytes};
+pub use global::Allocator;
 pub use machine::default_bound_bytes;
 pub use share::{NeverFits, Share};
 

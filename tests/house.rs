@@ -72,7 +72,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "drill",
         ],
     ),
-    ("main", &["cli"]),
+    ("main", &["cli", "memory"]),
 ];
 
 /// Who may name Pingora's crates.
