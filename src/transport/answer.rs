@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use pingora::http::RequestHeader;
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::assignment::{Assignment, Evidence};
 use super::clock::before;
 use super::failure::Failure;
+use super::gathered::Gathered;
 use super::turns::Turns;
 use super::wire::Wire;
 use crate::protocol::judge::{Judge, Judgement};
@@ -110,7 +111,8 @@ impl Answer {
             self.stream_end = Some(end);
         }
         if judgement == Judgement::Failed {
-            let held = share.carry(joined(&self.held));
+            let held: Gathered = self.held.drain(..).collect();
+            let held = share.carry(held.finish());
             self.held = VecDeque::from([held.clone()]);
             self.evidence = Some(Evidence {
                 held,
@@ -122,17 +124,5 @@ impl Answer {
             self.held.push_back(share.carry(last));
         }
         Ok(())
-    }
-}
-
-fn joined(chunks: &VecDeque<Bytes>) -> Bytes {
-    match chunks.len() {
-        0 => Bytes::new(),
-        1 => chunks[0].clone(),
-        _ => {
-            let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-            chunks.iter().for_each(|chunk| joined.extend_from_slice(chunk));
-            joined.freeze()
-        }
     }
 }

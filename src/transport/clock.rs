@@ -1,7 +1,13 @@
 //! Waiting until a clock runs out.
 
-use pingora::time::timeout;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use pingora::time::{sleep, timeout};
 use tokio::time::Instant;
+
+use super::turns::Turns;
 
 /// The clock has run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,4 +19,39 @@ pub async fn before<T>(until: Instant, work: impl Future<Output = T>) -> Result<
     timeout(until.saturating_duration_since(Instant::now()), work)
         .await
         .map_err(|_| RunOut)
+}
+
+/// A clock that starts anew with each wait, and leaves its timer set from one to the next: a stream has a wait for each of its
+/// events, and setting a timer costs more than reading one.
+pub(super) struct IdleClock {
+    idle: Duration,
+    timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl IdleClock {
+    pub(super) fn new(idle: Duration) -> Self {
+        Self { idle, timer: None }
+    }
+
+    /// What `work` gives, if it does within the clock.
+    pub(super) async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<T, RunOut> {
+        let mut work = std::pin::pin!(work);
+        if let Some(done) = work.as_mut().now_or_never() {
+            return Ok(done);
+        }
+        let until = Instant::now() + self.idle;
+        let mut turns = Turns::default();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || turns.next().await.is_err() {
+                return Err(RunOut);
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(left)));
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = timer => self.timer = None,
+            }
+        }
+    }
 }

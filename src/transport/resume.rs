@@ -1,6 +1,5 @@
 //! A stream that breaks off after commit is gone on with by another attempt, where somebody has asked for that.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -49,12 +48,6 @@ impl Continuity {
         passed
     }
 
-    /// What goes to the client of what was held.
-    pub(super) fn feed_all(&mut self, held: &mut VecDeque<Bytes>) {
-        let fed = std::mem::take(held).into_iter().map(|chunk| self.feed(chunk));
-        held.extend(fed.filter(|chunk| !chunk.is_empty()));
-    }
-
     /// The answer that goes on with the stream, and the attempt that it is of. `None`: nobody could, and the stream ends
     /// as `failure` left it.
     pub(super) async fn resume(&mut self, failure: &Failure) -> Option<(Answer, Arc<Assignment>)> {
@@ -66,10 +59,9 @@ impl Continuity {
             match Answer::to(request, &assignment).await {
                 Err(failure) => self.resume.failed(&failure),
                 Ok(answer) => {
-                    if let Some((mut answer, status)) = self.accept(answer) {
+                    if let Some((answer, status)) = self.accept(answer) {
                         self.resume.resumed(status);
                         self.transcript.go_on();
-                        self.feed_all(&mut answer.held);
                         return Some((answer, assignment));
                     }
                 }

@@ -1,6 +1,5 @@
 //! One attempt as Pingora's upstream session: everything happens while Pingora waits for the response header.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,21 +13,18 @@ use pingora::protocols::http::custom::{BodyWrite, CustomMessageWrite};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::{Digest, UniqueIDType};
 use pingora::{Error, ErrorType, Result};
-use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::assignment::Assignment;
-use super::clock::before;
+use super::clock::IdleClock;
 use super::connections::Connections;
 use super::failure::Failure;
-use super::resume::Continuity;
+use super::outlet::Outlet;
 use super::swallow::Swallow;
 use super::trailers::passable;
 use super::turns::Turns;
 use super::wire::Wire;
-use crate::protocol::errors::{GatewayError, stream_error_event};
 use crate::protocol::reported_error::error_in;
-use crate::protocol::tail::{Cut, StreamEnd};
 
 pub struct JudgedSession {
     connections: Arc<Connections>,
@@ -39,22 +35,18 @@ pub struct JudgedSession {
     answered: bool,
     /// The header of a failed answer, with its [`Evidence`]. (A good one stays where it was read: a copy less.)
     rejected: Option<ResponseHeader>,
-    /// Its body has a length, so nothing can be added to it.
-    has_length: bool,
-    /// Read, but not handed out yet.
-    held: VecDeque<Bytes>,
-    /// Watches a stream for its protocol's end.
-    stream_end: Option<StreamEnd>,
+    /// Where the body goes through.
+    outlet: Outlet,
+    /// The clock between two pieces of the body, once one was waited for.
+    idle: Option<IdleClock>,
     /// The response was read to its end, and its connection given back.
     ended: bool,
     /// Pingora knows of the end.
     end_is_told: bool,
     /// What followed it, as far as the client may have it.
     trailers: Option<HeaderMap>,
-    /// Set once the upstream has broken off after commit; reported after `held` was handed out.
+    /// Set once the upstream has broken off after commit; reported after all that is ready was handed out.
     broken: Option<Failure>,
-    /// Where another attempt may go on with the stream.
-    continuity: Option<Continuity>,
 }
 
 impl JudgedSession {
@@ -66,30 +58,25 @@ impl JudgedSession {
             wire: None,
             answered: false,
             rejected: None,
-            has_length: false,
-            held: VecDeque::new(),
-            stream_end: None,
+            outlet: Outlet::default(),
+            idle: None,
             ended: false,
             end_is_told: false,
             trailers: None,
             broken: None,
-            continuity: None,
         }
     }
 
     /// Sends, and reads until the answer can be judged.
     async fn attempt(&mut self, request: Box<RequestHeader>, assignment: &Assignment) -> Result<(), Failure> {
-        let answer = Answer::to(request, assignment).await?;
-        self.continuity = Continuity::of(&answer, assignment);
+        let mut answer = Answer::to(request, assignment).await?;
         self.rejected = answer.evidence.as_ref().and_then(|evidence| {
             let mut header = answer.wire.header()?.clone();
             header.extensions_mut().insert(evidence.clone());
             Some(header)
         });
-        self.take_over(answer);
-        if let Some(continuity) = &mut self.continuity {
-            continuity.feed_all(&mut self.held);
-        }
+        self.outlet = Outlet::new(&mut answer, assignment);
+        self.take_over(answer.wire);
         self.tell_reported();
         if self.rejected.is_some() {
             self.give_back();
@@ -97,61 +84,50 @@ impl JudgedSession {
         Ok(())
     }
 
-    /// `answer` is what is handed out from now on.
-    fn take_over(&mut self, answer: Answer) {
-        self.wire = Some(answer.wire);
-        self.held = answer.held;
-        self.stream_end = answer.stream_end;
-        self.has_length = answer.has_length;
+    /// The body is read from `wire` from now on.
+    fn take_over(&mut self, wire: Wire) {
+        if let Some(former) = self.wire.replace(wire) {
+            former.close();
+        }
+        self.idle = None;
         self.answered = true;
         self.ended = false;
     }
 
-    /// The response broke off: nothing was missing of it, another attempt goes on with it, or it is broken for good.
+    /// The response broke off: nothing was missing of it, another attempt continues it, or it is broken for good.
     async fn mend(&mut self, failure: Failure) {
-        if !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_come) {
-            if let Some(wire) = self.wire.take() {
-                wire.close();
-            }
-            self.ended = true;
-            return;
-        }
-        let Some(continuity) = self.continuity.as_mut().filter(|it| it.transcript.can_resume()) else {
-            return self.break_off(failure);
-        };
         if let Some(wire) = self.wire.take() {
             wire.close();
         }
-        match continuity.resume(&failure).await {
-            Some((answer, assignment)) => {
-                self.take_over(answer);
-                self.assignment = Some(assignment);
-                self.tell_reported();
-            }
-            None => self.break_off(failure),
+        if self.outlet.has_come_to_its_end() {
+            self.ended = true;
+        } else if !(self.outlet.can_resume() && self.resume(&failure).await) {
+            self.break_off(failure);
         }
     }
 
-    /// Where an error that the upstream has reported is withheld: another attempt goes on, or the client gets it as it is.
+    /// Has another attempt continue the stream; whether there is one.
+    async fn resume(&mut self, failure: &Failure) -> bool {
+        let Some((mut answer, assignment)) = self.outlet.resume(failure).await else {
+            return false;
+        };
+        self.outlet.follow(&mut answer);
+        self.take_over(answer.wire);
+        self.assignment = Some(assignment);
+        self.tell_reported();
+        true
+    }
+
+    /// Where an error that the upstream has reported is withheld: another attempt continues the stream, or the client gets
+    /// the error as it is.
     ///
     /// Returns whether there was one.
     async fn go_on_after_error(&mut self) -> bool {
-        let Some(continuity) = &mut self.continuity else {
+        let Some(data) = self.outlet.withheld_error() else {
             return false;
         };
-        let Some(data) = continuity.transcript.withheld_error() else {
-            return false;
-        };
-        match continuity.resume(&Failure::Reported(data)).await {
-            Some((answer, assignment)) => {
-                if let Some(wire) = self.wire.take() {
-                    wire.close();
-                }
-                self.take_over(answer);
-                self.assignment = Some(assignment);
-                self.tell_reported();
-            }
-            None => self.held.push_back(continuity.transcript.release()),
+        if !self.resume(&Failure::Reported(data)).await {
+            self.outlet.release_withheld();
         }
         true
     }
@@ -159,11 +135,8 @@ impl JudgedSession {
     /// Tells whoever keeps the books of an error that the upstream has reported and the client gets. (Not of one before
     /// the answer began, which was judged, and not of one that is withheld.)
     fn tell_reported(&mut self) {
-        let is_withheld = |it: &Continuity| it.transcript.withheld_error().is_some();
-        if self.rejected.is_some() || self.continuity.as_ref().is_some_and(is_withheld) {
-            return;
-        }
-        if let Some(data) = self.stream_end.as_mut().and_then(StreamEnd::take_reported)
+        if self.rejected.is_none()
+            && let Some(data) = self.outlet.take_reported()
             && let Some(assignment) = &self.assignment
         {
             // The first one tells why.
@@ -171,46 +144,29 @@ impl JudgedSession {
         }
     }
 
-    /// The response broke off: what is held goes out, then a stream's error event, then the break itself.
+    /// The response broke off: what is ready goes out, then a stream's error event, then the break itself.
     fn break_off(&mut self, failure: Failure) {
-        if let (Some(end), Some(assignment)) = (&self.stream_end, &self.assignment)
-            && !self.has_length
-        {
-            let error = GatewayError::new(502, "upstream_broken", format!("the stream broke off: {failure}"));
-            let request_id = assignment.spoken.request_id.to_str().unwrap_or_default();
-            let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
-            let cut = if has_whole_events { Cut::Boundary } else { end.cut() };
-            self.held
-                .push_back(stream_error_event(assignment.spoken.protocol, cut, &error, request_id));
+        if let Some(assignment) = &self.assignment {
+            self.outlet.break_off(&failure, &assignment.spoken);
         }
         self.broken = Some(failure);
     }
 
-    /// How the response stands, now that all that was held of it is handed out.
+    /// How the response stands, now that all that was ready of it is handed out.
     fn standing(&mut self) -> Standing {
         let has_ended = self.wire.as_mut().map_or(self.ended, Wire::is_ended);
         if !has_ended {
             Standing::Running
-        } else if self.stream_end.as_ref().is_none_or(StreamEnd::is_complete) {
+        } else if self.outlet.may_end() {
             Standing::Complete
         } else {
             Standing::Broken("the stream ended without its protocol's end")
         }
     }
 
-    /// Whether all of a complete response was handed out. What a transcript still holds back of it is handed out first.
+    /// Whether all of a complete response was handed out.
     fn is_complete(&mut self) -> bool {
-        let is_withheld = |it: &Continuity| it.transcript.withheld_error().is_some();
-        if !self.held.is_empty()
-            || self.broken.is_some()
-            || self.continuity.as_ref().is_some_and(is_withheld)
-            || self.standing() != Standing::Complete
-        {
-            return false;
-        }
-        let rest = self.continuity.as_mut().map(|it| it.transcript.rest());
-        self.held.extend(rest.filter(|rest| !rest.is_empty()));
-        self.held.is_empty()
+        self.broken.is_none() && self.standing() == Standing::Complete && self.outlet.finish()
     }
 
     /// Waits for more of the response.
@@ -218,19 +174,10 @@ impl JudgedSession {
         let (Some(wire), Some(assignment)) = (&mut self.wire, &self.assignment) else {
             return self.break_off(Failure::Reset { reused: false });
         };
-        let idle = assignment.clocks.idle;
-        match before(Instant::now() + idle, wire.read_body()).await {
+        let idle = self.idle.get_or_insert_with(|| IdleClock::new(assignment.clocks.idle));
+        match idle.within(wire.read_body()).await {
             Ok(Ok(Some(chunk))) => {
-                if let Some(end) = &mut self.stream_end {
-                    end.feed(&chunk);
-                }
-                let passed = match &mut self.continuity {
-                    Some(continuity) => continuity.feed(chunk),
-                    None => chunk,
-                };
-                if !passed.is_empty() {
-                    self.held.push_back(passed);
-                }
+                self.outlet.feed(chunk);
                 self.tell_reported();
             }
             // It has ended; its standing tells how.
@@ -300,7 +247,7 @@ impl Session for JudgedSession {
                 debug_assert!(false, "a response that neither runs, nor is complete, nor broken");
                 self.break_off(Failure::Broken("nothing came of it".to_owned()));
             }
-            if let Some(chunk) = self.held.pop_front() {
+            if let Some(chunk) = self.outlet.take() {
                 return Ok(Some(chunk));
             }
             if let Some(failure) = self.broken.take() {

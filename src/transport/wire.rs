@@ -18,6 +18,7 @@ use super::clock::before;
 use super::connection::{Connection, ConnectionKind};
 use super::failure::Failure;
 use super::feed::{FedBody, Feed, Framing};
+use super::gathered::Gathered;
 use super::h2_exchange::H2Exchange;
 use super::outgoing::{Awaits, Outgoing, RelayedBody};
 use super::sending::SendingStream;
@@ -26,6 +27,10 @@ use crate::body::Segments;
 
 /// Interim responses (1xx) before the final one; they are not passed on.
 pub(super) const INTERIM_RESPONSES_MAX: usize = 16;
+/// At most so many pieces of a body are handed out as one.
+const GATHERED_PIECES_MAX: usize = 64;
+/// A piece of a body is looked for while there is room for one of this length. It may turn out to be longer.
+const PIECE_BYTES: usize = 1024;
 /// How much is read of a response that nobody wants and that is there already, so that its connection can be used
 /// again. One read brings 64 KiB at most.
 const DRAIN_READS_MAX: usize = 4;
@@ -42,6 +47,8 @@ pub(super) struct Wire {
     is_ended: bool,
     /// Reading the body has failed.
     has_failed: bool,
+    /// Why it has, while what came before has not been handed out.
+    failure: Option<Box<Error>>,
     sent_at: Instant,
 }
 
@@ -123,6 +130,7 @@ impl Wire {
             is_head,
             is_ended: false,
             has_failed: false,
+            failure: None,
             sent_at: Instant::now(),
         }
     }
@@ -212,12 +220,40 @@ impl Wire {
         }
     }
 
-    /// The next bytes of the body, at least one; `None` once it has ended, and ever after. So a loop over it moves on
-    /// with each turn, and a clock around it starts anew with bytes only. Cancel-safe.
+    /// The next bytes of the body, at least one, as far as they have come; `None` once it has ended, and ever after. So a
+    /// loop over it moves on with each turn, and a clock around it starts anew with bytes only. Cancel-safe.
+    ///
+    /// An upstream that writes event by event is often faster than its client is served: then what is there of them is one
+    /// piece, which goes the rest of its way once.
     ///
     /// # Errors
     /// Where the body breaks off, or the upstream sends frames for ever that have nothing in them.
     pub(super) async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        let mut gathered = Gathered::default();
+        match self.read_piece().await? {
+            Some(piece) => gathered.push(piece),
+            None => return Ok(None),
+        }
+        for _ in 1..GATHERED_PIECES_MAX {
+            if !gathered.has_room_for(PIECE_BYTES) {
+                break;
+            }
+            match self.read_piece().now_or_never() {
+                Some(Ok(Some(piece))) => gathered.push(piece),
+                Some(Err(error)) => {
+                    self.failure = Some(error);
+                    break;
+                }
+                Some(Ok(None)) | None => break,
+            }
+        }
+        Ok(Some(gathered.finish()))
+    }
+
+    async fn read_piece(&mut self) -> Result<Option<Bytes>> {
         let mut turns = Turns::default();
         while !self.is_ended() {
             turns.next().await.or_err(ENDLESS, "reading a body")?;

@@ -1,0 +1,145 @@
+//! The one way out for an answer's body: one that comes live, one that failed and is kept, and one that another attempt
+//! continues all pass through the same stages before Pingora gets a byte.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::answer::Answer;
+use super::assignment::{Assignment, Spoken};
+use super::failure::Failure;
+use super::gathered::Gathered;
+use super::resume::Continuity;
+use crate::protocol::errors::{GatewayError, stream_error_event};
+use crate::protocol::tail::{Cut, StreamEnd};
+
+#[derive(Default)]
+pub(super) struct Outlet {
+    /// Watches a stream for its protocol's end, as the upstream sends it.
+    stream_end: Option<StreamEnd>,
+    /// The body has a length, so nothing can be added to it.
+    has_length: bool,
+    /// The stage of a stream that another attempt may continue: it remembers, withholds and rewrites.
+    continuity: Option<Continuity>,
+    /// What has passed all stages and was not handed out yet.
+    ready: VecDeque<Bytes>,
+}
+
+impl Outlet {
+    /// The way out for `answer`. What was held of it while it was judged is the first to pass.
+    pub(super) fn new(answer: &mut Answer, assignment: &Assignment) -> Self {
+        let mut outlet = Self {
+            continuity: Continuity::of(answer, assignment),
+            ..Self::default()
+        };
+        outlet.follow(answer);
+        outlet
+    }
+
+    /// From here on the body is that of `answer`.
+    pub(super) fn follow(&mut self, answer: &mut Answer) {
+        self.stream_end = answer.stream_end.take();
+        self.has_length = answer.has_length;
+        for chunk in std::mem::take(&mut answer.held) {
+            self.pass(chunk);
+        }
+    }
+
+    /// Takes the next bytes of the body, as the upstream sent them.
+    pub(super) fn feed(&mut self, chunk: Bytes) {
+        if let Some(end) = &mut self.stream_end {
+            end.feed(&chunk);
+        }
+        self.pass(chunk);
+    }
+
+    /// Takes a chunk through the stages.
+    fn pass(&mut self, chunk: Bytes) {
+        let passed = match &mut self.continuity {
+            Some(continuity) => continuity.feed(chunk),
+            None => chunk,
+        };
+        if !passed.is_empty() {
+            self.ready.push_back(passed);
+        }
+    }
+
+    /// The next bytes for the client, as many as may go at once.
+    pub(super) fn take(&mut self) -> Option<Bytes> {
+        let mut gathered = Gathered::default();
+        for _ in 0..self.ready.len() {
+            match self.ready.pop_front_if(|chunk| gathered.has_room_for(chunk.len())) {
+                Some(chunk) => gathered.push(chunk),
+                None => break,
+            }
+        }
+        (gathered.len() > 0).then(|| gathered.finish())
+    }
+
+    /// Whether the answer is whole if it ends now.
+    pub(super) fn may_end(&self) -> bool {
+        self.stream_end.as_ref().is_none_or(StreamEnd::is_complete)
+    }
+
+    /// Whether the protocol's own end has come, so that nothing is missing however the connection ends.
+    pub(super) fn has_come_to_its_end(&self) -> bool {
+        !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_come)
+    }
+
+    /// The answer has ended: what a stage still holds back gets ready. Returns whether everything was handed out.
+    pub(super) fn finish(&mut self) -> bool {
+        if !self.ready.is_empty() || self.withholds_error() {
+            return false;
+        }
+        let rest = self.continuity.as_mut().map(|it| it.transcript.rest());
+        self.ready.extend(rest.filter(|rest| !rest.is_empty()));
+        self.ready.is_empty()
+    }
+
+    /// Whether another attempt may continue the stream.
+    pub(super) fn can_resume(&self) -> bool {
+        self.continuity.as_ref().is_some_and(|it| it.transcript.can_resume())
+    }
+
+    /// Finds another attempt that continues the stream. `None`: nobody could.
+    pub(super) async fn resume(&mut self, failure: &Failure) -> Option<(Answer, Arc<Assignment>)> {
+        self.continuity.as_mut()?.resume(failure).await
+    }
+
+    /// The error that the upstream has reported and that is withheld from the client.
+    pub(super) fn withheld_error(&self) -> Option<Bytes> {
+        self.continuity.as_ref()?.transcript.withheld_error()
+    }
+
+    fn withholds_error(&self) -> bool {
+        self.withheld_error().is_some()
+    }
+
+    /// The client gets what was withheld after all.
+    pub(super) fn release_withheld(&mut self) {
+        let released = self.continuity.as_mut().map(|it| it.transcript.release());
+        self.ready.extend(released);
+    }
+
+    /// The data of the event by which the upstream has reported an error that the client gets, once.
+    pub(super) fn take_reported(&mut self) -> Option<Vec<u8>> {
+        if self.withholds_error() {
+            return None;
+        }
+        self.stream_end.as_mut()?.take_reported()
+    }
+
+    /// The answer broke off: a stream's client gets an error event after what has come.
+    pub(super) fn break_off(&mut self, failure: &Failure, spoken: &Spoken) {
+        let Some(end) = self.stream_end.as_ref().filter(|_| !self.has_length) else {
+            return;
+        };
+        let error = GatewayError::new(502, "upstream_broken", format!("the stream broke off: {failure}"));
+        let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
+        let cut = if has_whole_events { Cut::Boundary } else { end.cut() };
+        let request_id = spoken.request_id.to_str().unwrap_or_default();
+        self.ready
+            .push_back(stream_error_event(spoken.protocol, cut, &error, request_id));
+    }
+}
