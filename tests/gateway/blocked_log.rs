@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -282,8 +281,8 @@ async fn nothing_is_lost_when_another_process_takes_over() {
 fn script(directory: &TempDir, lines: &str) -> PathBuf {
     let path = directory.path().join("switchback");
     let binary = env!("CARGO_BIN_EXE_switchback");
-    fs::write(&path, format!("#!/bin/bash\nSWITCHBACK={binary}\n{lines}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = format!("#!/bin/bash\nSWITCHBACK={binary}\n{lines}\n");
+    write_executable(&path, text.as_bytes());
     path
 }
 

@@ -1,7 +1,5 @@
 //! Running out of file descriptors: nobody else is blamed for it, and what an operator needs goes on.
 
-use std::os::unix::fs::PermissionsExt;
-
 use crate::support::gateway::free_address;
 use crate::support::reload::{APPLIED, UNWATCHED};
 use crate::support::*;
@@ -13,12 +11,8 @@ const LIMIT: u32 = 160;
 fn limited(directory: &std::path::Path, setup: Setup) -> Setup {
     let script = directory.join("limited");
     let program = env!("CARGO_BIN_EXE_switchback");
-    std::fs::write(
-        &script,
-        format!("#!/bin/sh\nulimit -n {LIMIT}\nexec {program} \"$@\"\n"),
-    )
-    .expect("a script");
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    let text = format!("#!/bin/sh\nulimit -n {LIMIT}\nexec {program} \"$@\"\n");
+    write_executable(&script, text.as_bytes());
     setup.program(script)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 pub(crate) mod answer;
 pub(crate) mod client;
+pub(crate) mod executable;
 pub(crate) mod gateway;
 pub(crate) mod h2_client;
 pub(crate) mod h2_upstream;
@@ -22,6 +23,7 @@ pub(crate) mod wire;
 
 pub(crate) use answer::{Answer, Ending, chunk};
 pub(crate) use client::{Client, End, Response, post, post_with};
+pub(crate) use executable::write_executable;
 pub(crate) use gateway::{Address, Gateway, Setup};
 pub(crate) use manual::Manual;
 pub(crate) use names::Nameserver;

@@ -72,7 +72,7 @@ impl Installed {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("switchback");
-        fs::copy(env!("CARGO_BIN_EXE_switchback"), &path).unwrap();
+        write_executable(&path, &fs::read(env!("CARGO_BIN_EXE_switchback")).unwrap());
         Self {
             _directory: directory,
             path,
@@ -82,8 +82,7 @@ impl Installed {
     /// Another file takes its place, as a package manager does it.
     pub(crate) fn replace(&self, script: &str) {
         let new = self.path.with_extension("new");
-        fs::write(&new, script).unwrap();
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        write_executable(&new, script.as_bytes());
         fs::rename(new, &self.path).unwrap();
     }
 }
