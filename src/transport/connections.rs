@@ -50,8 +50,7 @@ impl Connections {
             return Ok(connection);
         }
         let until = (Instant::now() + clock).min(deadline);
-        // What connects is large (TLS and HTTP/2 are in it), and most requests don't need it.
-        match Box::pin(self.connected(endpoint, wanted, until)).await {
+        match self.connected(endpoint, wanted, until).await {
             Err(Failure::ConnectClock(_)) if Instant::now() >= deadline => Err(Failure::Deadline),
             opened => opened,
         }
@@ -125,10 +124,11 @@ impl Connections {
     }
 
     async fn connect(&self, peer: Arc<HttpPeer>) -> Result<ConnectionKind> {
+        // What connects is large (TLS and HTTP/2 are in it), and would be copied by everything that waits for it.
         if peer.options.alpn.get_max_http_version() == 1 {
-            return Ok(ConnectionKind::h1(self.h1.new_stream(&*peer).await?));
+            return Ok(ConnectionKind::h1(Box::pin(self.h1.new_stream(&*peer)).await?));
         }
-        match self.h2.new_http_session::<_, ()>(&*peer).await? {
+        match Box::pin(self.h2.new_http_session::<_, ()>(&*peer)).await? {
             HttpSession::H2(session) => Ok(ConnectionKind::H2(Box::new(H2Stream::new(session, &self.h2, &peer)))),
             HttpSession::H1(session) => Ok(ConnectionKind::h1(session.into_inner())),
             HttpSession::Custom(()) => Error::e_explain(ErrorType::InternalError, "no custom protocol was asked for"),

@@ -14,6 +14,7 @@ from .sides import Sides
 
 TIMES = ("load", "rate", "tables", "memory")
 COUNTS = ("instructions", "parts")
+FIRST = ("good", *(chain for chain, _ in load.FAILURES))
 COMPARED = {"switchback": "Switchback", "floor": "the floor", "bare": "bare Pingora"}
 
 
@@ -80,6 +81,8 @@ def arguments(description):
     how.add_argument("--profile", default="release", help="cargo profile of everything, or "
                      "`tests`: what .ci/run counts (%(default)s)")
     how.add_argument("--of", choices=COMPARED, default="switchback", help="what --annotate looks at (%(default)s)")
+    how.add_argument("--first", choices=FIRST, default="good",
+                     help="what the first upstream does that --annotate has requests switch from ")
     how.add_argument("--rows", type=int, default=60, help="how many functions --annotate prints (%(default)s)")
     then = parser.add_argument_group("what becomes of it")
     then.add_argument("--json", metavar="FILE", help="writes all figures there too")
@@ -151,8 +154,9 @@ def measure_parts(options, programs, upstream, directory, at_exit):
 
 def annotated(options, programs, upstream, directory, at_exit):
     sides = Sides(programs, upstream, directory, threads=1)
-    started = {"switchback": lambda: sides.switchback(log_level=options.log_level), "floor": sides.floor,
-               "bare": sides.bare}[options.of]()
+    chain = dict.fromkeys([options.first, "good"])
+    started = {"switchback": lambda: sides.switchback(chain, log_level=options.log_level), "floor": sides.floor,
+               "bare": lambda: sides.bare(chain)}[options.of]()
     name, exchange = COMPARED[options.of], options.annotate
     counted, dumps = instructions.count(programs, {name: started}, directory, at_exit, [exchange])
     progress("reading what callgrind has written")
