@@ -32,6 +32,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Every protocol, in the order of the enumeration, with the name that the configuration writes.
+    pub const NAMES: [(&'static str, Self); 2] = [("openai", Self::OpenAi), ("anthropic", Self::Anthropic)];
+
     /// `/v1/messages*` and `/messages*` are anthropic, everything else openai. A query is ignored.
     pub fn of_path(path: &str) -> Self {
         let path = without_query(path);
@@ -57,9 +60,14 @@ impl Protocol {
 
     /// The name that the configuration writes.
     pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+
+    /// The path of a chat, with the `/v1` that its SDKs write.
+    pub fn chat_path(self) -> &'static str {
         match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
+            Self::OpenAi => "/v1/chat/completions",
+            Self::Anthropic => "/v1/messages",
         }
     }
 }
@@ -130,6 +138,15 @@ mod tests {
                 (protocol, kind),
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn names_and_chats_belong_to_their_protocols() {
+        for (name, protocol) in Protocol::NAMES {
+            assert_eq!(protocol.name(), name);
+            assert_eq!(Protocol::of_path(protocol.chat_path()), protocol);
+            assert_ne!(StreamKind::of_path(protocol.chat_path()), StreamKind::Other);
         }
     }
 

@@ -160,19 +160,11 @@ impl Class {
 }
 
 impl Action {
-    pub const ALL: [Self; 3] = [Deliver, Fallback, Retry];
+    /// Every action, in the order of the enumeration, with the name that the configuration writes.
+    pub const NAMES: [(&'static str, Self); 3] = [("deliver", Deliver), ("fallback", Fallback), ("retry", Retry)];
 
-    /// The name that the configuration writes.
     pub fn name(self) -> &'static str {
-        match self {
-            Deliver => "deliver",
-            Fallback => "fallback",
-            Retry => "retry",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name() == name)
+        Self::NAMES[self as usize].0
     }
 }
 
@@ -192,8 +184,8 @@ mod tests {
         for class in Class::ALL {
             assert_eq!(Class::from_name(class.name()), Some(class));
         }
-        for action in Action::ALL {
-            assert_eq!(Action::from_name(action.name()), Some(action));
+        for (name, action) in Action::NAMES {
+            assert_eq!(action.name(), name);
         }
         assert_eq!(Class::from_name("rate-limited"), None);
     }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio::time::Instant;
 
 use super::{configuration, terminal};
@@ -44,8 +45,8 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 
     /// The protocol that the client speaks: `openai` asks for /v1/chat/completions, `anthropic` for /v1/messages
-    #[arg(long, value_name = "NAME", value_parser = ["openai", "anthropic"], default_value = "openai")]
-    protocol: String,
+    #[arg(long, value_name = "NAME", value_parser = protocols(), default_value = Protocol::OpenAi.name())]
+    protocol: Protocol,
 
     /// The path that the client asks for, with its query if it has one; it tells the protocol
     #[arg(long, value_name = "PATH", conflicts_with = "protocol", value_parser = path)]
@@ -71,6 +72,13 @@ fn if_help() -> String {
          for the same, the fates come one after the other, and the last one stays. Fates: {}",
         fates()
     )
+}
+
+fn protocols() -> impl TypedValueParser<Value = Protocol> {
+    PossibleValuesParser::new(Protocol::NAMES.map(|(name, _)| name)).map(|written| {
+        let found = Protocol::NAMES.into_iter().find(|(name, _)| *name == written);
+        found.expect("the parser takes these names alone").1
+    })
 }
 
 fn path(text: &str) -> Result<String, String> {
@@ -131,10 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 impl Arguments {
     fn asked(&self) -> Asked {
-        let written = self.path.as_deref().unwrap_or(match self.protocol.as_str() {
-            "anthropic" => "/v1/messages",
-            _ => "/v1/chat/completions",
-        });
+        let written = self.path.as_deref().unwrap_or_else(|| self.protocol.chat_path());
         let (path, query) = match written.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (written, None),

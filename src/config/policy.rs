@@ -7,7 +7,7 @@ use super::diagnostic::{Complaint, Diagnostic};
 use super::document::Node;
 use super::reader::{Fields, Reader, quote};
 use super::source::Place;
-use super::words::{self, ACTIONS, EXHAUSTED};
+use super::words::{self, EXHAUSTED};
 use super::{
     Cooldown, CooldownOverrides, Exhausted, OnKey, PolicyOverrides, Retry, RetryOverrides, TimeoutOverrides, Timeouts,
 };
@@ -119,7 +119,7 @@ fn on(reader: &mut Reader<'_>, node: &Node, at: Place) -> Vec<(OnKey, Action)> {
             }
         };
         let what = format!("`on` for {}", quote(entry.name.written));
-        out.extend(key.zip(reader.one_of(entry.value, &what, &ACTIONS)));
+        out.extend(key.zip(reader.one_of(entry.value, &what, &Action::NAMES)));
     }
     out
 }

@@ -8,7 +8,7 @@ use super::document::{Node, Value};
 use super::interpolate::Origin;
 use super::reader::{Entry, Fields, Reader, quote};
 use super::source::Place;
-use super::words::{HTTP_VERSIONS, PROTOCOLS};
+use super::words::HTTP_VERSIONS;
 use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
 use super::{balance, headers, keys, policy, provider, quantity, secret, tls, url};
 use crate::notation::nearest::nearest;
@@ -182,14 +182,17 @@ fn base_url(reader: &mut Reader<'_>, node: &Node) -> BaseUrl {
 
 fn protocols(reader: &mut Reader<'_>, node: &Node) -> Vec<Protocol> {
     let Value::Sequence(items) = &node.value else {
-        return reader.one_of(node, "`protocol`", &PROTOCOLS).into_iter().collect();
+        return reader
+            .one_of(node, "`protocol`", &Protocol::NAMES)
+            .into_iter()
+            .collect();
     };
     if items.is_empty() {
         reader.error("empty", node.place, "`protocol` names no protocol");
     }
     let mut protocols = Vec::new();
     for item in items {
-        match reader.one_of(item, "`protocol`", &PROTOCOLS) {
+        match reader.one_of(item, "`protocol`", &Protocol::NAMES) {
             Some(protocol) if protocols.contains(&protocol) => {
                 reader.error(
                     "duplicate-value",

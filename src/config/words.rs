@@ -7,18 +7,12 @@ use crate::classify::{Action, Class};
 use crate::protocol::Protocol;
 
 pub(super) const EXHAUSTED: [(&str, Exhausted); 2] = [("last", Exhausted::Last), ("first", Exhausted::First)];
-pub(super) const ACTIONS: [(&str, Action); 3] = [
-    ("deliver", Action::Deliver),
-    ("fallback", Action::Fallback),
-    ("retry", Action::Retry),
-];
 pub(super) const BALANCE_PRESETS: [(&str, BalancePreset); 4] = [
     ("openrouter", BalancePreset::OpenRouter),
     ("deepseek", BalancePreset::DeepSeek),
     ("moonshot", BalancePreset::Moonshot),
     ("one-api", BalancePreset::OneApi),
 ];
-pub(super) const PROTOCOLS: [(&str, Protocol); 2] = [("openai", Protocol::OpenAi), ("anthropic", Protocol::Anthropic)];
 pub(super) const HTTP_VERSIONS: [(&str, HttpVersions); 3] = [
     ("auto", HttpVersions::Auto),
     ("1", HttpVersions::Http1),
@@ -40,7 +34,7 @@ pub(super) const LOG_FORMATS: [(&str, LogFormat); 4] = [
 ];
 
 pub(super) fn actions() -> Vec<&'static str> {
-    of(&ACTIONS)
+    of(&Action::NAMES)
 }
 
 /// What stands for a number that Switchback finds itself.
@@ -78,7 +72,7 @@ pub(super) fn log_levels() -> Vec<&'static str> {
 }
 
 pub(super) fn protocols() -> Vec<&'static str> {
-    of(&PROTOCOLS)
+    of(&Protocol::NAMES)
 }
 
 fn of<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {

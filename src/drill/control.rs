@@ -141,10 +141,8 @@ fn state(stand_in: &StandIn) -> Value {
         .identity
         .protocols
         .iter()
-        .map(|protocol| match protocol {
-            Protocol::OpenAi => "openai",
-            Protocol::Anthropic => "anthropic",
-        })
+        .copied()
+        .map(Protocol::name)
         .collect();
     let counts = &stand_in.counts;
     json!({

@@ -103,10 +103,7 @@ impl Case {
     }
 
     pub(super) fn path(&self) -> &'static str {
-        match self.protocol {
-            Protocol::OpenAi => "/v1/chat/completions",
-            Protocol::Anthropic => "/v1/messages",
-        }
+        self.protocol.chat_path()
     }
 
     pub(super) fn body(&self) -> String {

@@ -44,7 +44,7 @@ pub(super) fn opening(
         let address = stand_ins
             .address(name)
             .map_or(String::new(), |address| address.to_string());
-        let protocols: Vec<&str> = upstream.protocols.iter().map(|protocol| spoken(*protocol)).collect();
+        let protocols: Vec<&str> = upstream.protocols.iter().map(|protocol| protocol.name()).collect();
         let broken: Vec<String> = faults.iter().filter(|it| it.upstream == name).map(broken).collect();
         let broken = if broken.is_empty() {
             String::new()
@@ -74,13 +74,6 @@ fn broken(spec: &FaultSpec) -> String {
         || format!("fault {fault}"),
         |model| format!("fault {fault} for model {model}"),
     )
-}
-
-fn spoken(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::OpenAi => "openai",
-        Protocol::Anthropic => "anthropic",
-    }
 }
 
 fn target_text(config: &Config, target: &Target) -> String {
