@@ -35,9 +35,9 @@ impl Identity {
     pub(crate) fn family(&self, protocol: Protocol) -> Family {
         match (protocol, self.provider.as_deref()) {
             (Protocol::Anthropic, _) => Family::Anthropic,
-            (_, Some("openrouter")) => Family::OpenRouter,
-            (_, Some("deepseek")) => Family::DeepSeek,
-            _ => Family::OpenAi,
+            (Protocol::OpenAi, Some("openrouter")) => Family::OpenRouter,
+            (Protocol::OpenAi, Some("deepseek")) => Family::DeepSeek,
+            (Protocol::OpenAi, _) => Family::OpenAi,
         }
     }
 }

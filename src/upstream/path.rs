@@ -11,8 +11,9 @@ pub fn at_upstream(base_path: &str, protocol: Protocol, path: &str, query: &str,
     let endpoint = endpoint(path);
     let mut target = String::with_capacity(base_path.len() + path.len() + own_query.len() + 64);
     target.push_str(base_path);
-    if protocol == Protocol::Anthropic && !ends_in_version(base_path) {
-        target.push_str("/v1");
+    match protocol {
+        Protocol::Anthropic if !ends_in_version(base_path) => target.push_str("/v1"),
+        Protocol::Anthropic | Protocol::OpenAi => {}
     }
     target.push_str(endpoint);
     if target.is_empty() {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use switchback::classify::{Class, Scope};
 use switchback::config::{self, Config, KeyPolicy, LoadOptions, Loaded};
 
 use crate::builder::{Check, pem};
@@ -292,6 +293,58 @@ fn the_tables_of_the_documentation_are_the_schemas() {
             "keys and defaults of `{name}`: documentation (left), schema (right)"
         );
     }
+}
+
+/// The rows of a table in a page of the documentation whose first cell is a name in backticks: the name, and the other cells.
+fn named_rows(page: &str) -> BTreeMap<String, Vec<String>> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| {
+        row.trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    });
+    cells
+        .map(|cells: Vec<String>| (cells[0].trim_matches('`').to_owned(), cells[1..].to_vec()))
+        .collect()
+}
+
+#[test]
+fn the_table_of_classes_is_that_of_the_program() {
+    let told = named_rows("docs/behaviour.md");
+    for class in Class::ALL.into_iter().filter(|class| {
+        // What no answer and no policy decides is told in the text.
+        !matches!(class, Class::Protocol | Class::ClientGone | Class::Broken)
+    }) {
+        let name = class.name();
+        let row = told
+            .get(name)
+            .unwrap_or_else(|| panic!("docs/behaviour.md has no row for `{name}`"));
+        let cools = match class.cools() {
+            None => "no",
+            Some(Scope::Target) => "target",
+            Some(Scope::Upstream) => "upstream",
+        };
+        assert!(
+            row[1].starts_with(class.default_action().name()),
+            "the action of `{name}`: {row:?}"
+        );
+        assert!(row[2].starts_with(cools), "what `{name}` cools: {row:?}");
+    }
+    let answered = Class::ALL
+        .into_iter()
+        .filter_map(|class| Some((class.name(), class.usual_status()?)));
+    let (names, statuses): (Vec<_>, Vec<_>) = answered.unzip();
+    let cell = format!("| `{}` | ", names.join("`, `"));
+    let statuses = statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/explain.md")).unwrap();
+    let row = page.lines().find(|line| line.starts_with(&cell));
+    let row = row.unwrap_or_else(|| panic!("docs/explain.md has no row that begins with {cell}"));
+    assert!(
+        row.contains(&format!("({statuses})")),
+        "the statuses are {statuses}: {row}"
+    );
 }
 
 /// As a table's second column has it.

@@ -100,7 +100,7 @@ fn wrong_usage_ends_with_2_and_a_reason() {
         ("gpt-4o --if openai", "UPSTREAM=FATE"),
         ("gpt-4o --path v1/messages", "not a path"),
         ("gpt-4o --path /v1/messages --protocol openai", "cannot be used with"),
-        ("gpt-4o --protocol gemini", "possible values"),
+        ("gpt-4o --protocol grpc", "possible values"),
     ] {
         let outcome = explain(arguments);
         assert_eq!(outcome.status, 2, "{arguments}: {}", outcome.stdout);

@@ -117,6 +117,24 @@ fn completions_name_every_subcommand() {
     assert_eq!(run(&["completions", "cmd.exe"]).status, 2);
 }
 
+#[test]
+fn the_documentation_introduces_every_subcommand() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|page| page.extension().is_some_and(|extension| extension == "md"));
+    let pages = pages.chain([root.join("README.md")]);
+    let pages: String = pages.map(|page| fs::read_to_string(page).unwrap()).collect();
+    for name in subcommands() {
+        let called = [format!("switchback {name}"), format!("cargo run --release -- {name}")];
+        assert!(
+            called.iter().any(|called| pages.contains(called)),
+            "say in docs/ what `switchback {name}` is for"
+        );
+    }
+}
+
 /// In bash itself: the script parses, and what it offers for `switchback ch` is `check`.
 #[test]
 fn bash_completes_a_subcommand() {

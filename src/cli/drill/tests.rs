@@ -77,23 +77,12 @@ fn config(routes: Vec<Route>) -> Config {
             exhausted: Exhausted::Last,
         },
         server: Server {
-            threads: None,
-            watch: true,
             max_body_bytes: 1 << 20,
             memory_bytes: 8 << 20,
-            max_held_bytes: 1 << 20,
-            client_timeout: Duration::from_secs(60),
-            send_timeout: Duration::from_secs(300),
-            idle: Duration::from_secs(75),
-            connections: None,
             drain: Duration::from_secs(1),
-            passthrough: None,
-            attempt_header: true,
+            ..Server::default()
         },
-        log: Log {
-            level: log::LevelFilter::Info,
-            format: LogFormat::Auto,
-        },
+        log: Log::default(),
     }
 }
 
