@@ -33,7 +33,7 @@ pub struct Verdict {
     pub class: Class,
     pub rule: &'static str,
     pub basis: Basis,
-    /// What this request asks for is the reason: the same target may do well with the next one.
+    /// The failure is due to what this request asks for: the same target may serve the next one.
     pub is_requests_own: bool,
 }
 

@@ -60,8 +60,8 @@ impl Command {
     }
 }
 
-/// Parses `arguments` (the program's name first), does what they say, and tells how it went:
-/// 0 all is well, 1 it is not (standard error says why), 2 the arguments are wrong.
+/// Parses `arguments` (beginning with the program's name), runs the subcommand, and returns its exit status: 0 for
+/// success, 1 for failure (standard error says why), 2 for wrong arguments.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments.command.run(),

@@ -60,7 +60,7 @@ pub use search::{Found, find};
 pub use socket_mode::OPEN_SOCKET_MODE;
 pub use source::{Place, Source};
 
-/// A valid configuration: every reference resolves, every value is in range, every file was read.
+/// A valid configuration: every reference resolves, every value is in range, and every file was read.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub file: PathBuf,
@@ -80,14 +80,14 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     pub address: ListenAddress,
-    /// What a TLS listener shows to its clients.
+    /// The certificate that a TLS listener presents.
     pub tls: Option<Identity>,
     pub h2c: bool,
     /// The permissions of a unix socket's file. `None` means [`OPEN_SOCKET_MODE`].
     pub socket_mode: Option<u32>,
-    /// The origins whose pages may ask here and read the answers, as browsers write them; or [`ANY_ORIGIN`].
+    /// The origins, as browsers write them, whose pages may send requests here and read the answers; or [`ANY_ORIGIN`].
     pub cors: Vec<String>,
-    /// Lower case, without ports: under which names it may be asked besides those of loopback. Empty: under any.
+    /// The host names, in lower case and without ports, that are accepted besides those of loopback. Empty: any.
     pub hosts: Vec<String>,
 }
 
@@ -105,11 +105,11 @@ impl Listener {
     }
 }
 
-/// Where the operator looks.
+/// The operator's listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
     pub address: ListenAddress,
-    /// Lower case, without ports: under which names it may be asked besides those of loopback.
+    /// The host names, in lower case and without ports, that are accepted besides those of loopback.
     pub hosts: Vec<String>,
 }
 
@@ -126,14 +126,15 @@ pub struct Upstream {
     pub url: BaseUrl,
     /// The protocols that it speaks, not empty, in the order of the file.
     pub protocols: Vec<Protocol>,
-    /// The provider that `provider` names, else that of the URL's host (`openai`, `anthropic`, `openrouter`, …), else none.
+    /// The provider that `provider` names, else that of the URL's host (`openai`, `anthropic`, `openrouter`, …), else
+    /// none.
     pub provider: Option<Arc<str>>,
     pub key: Key,
     /// Lower case; `None` means by protocol: `authorization: Bearer` for openai, `x-api-key` for anthropic.
     pub key_header: Option<HeaderName>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub remove_headers: Vec<HeaderName>,
-    /// Headers of clients that go there although they would stay here.
+    /// Headers of clients that are sent on although they would usually stay here.
     pub forward_headers: Vec<HeaderName>,
     pub query: Vec<(String, String)>,
     pub http: HttpVersions,
@@ -151,7 +152,7 @@ pub struct Balance {
     pub source: BalanceSource,
     /// The time from one reading to the next; at least a second.
     pub every: Duration,
-    /// Less than this is worth a warning. In whatever the provider counts; not negative.
+    /// A lower amount is worth a warning. It is in whatever the provider counts, and not negative.
     pub low: f64,
 }
 
@@ -161,7 +162,7 @@ pub enum BalanceSource {
     At {
         /// The path at the upstream's own address, from its root.
         path_and_query: String,
-        /// RFC 6901: to the remaining amount in the answer.
+        /// An RFC 6901 pointer to the remaining amount in the answer.
         pointer: String,
     },
 }
@@ -183,7 +184,7 @@ pub struct BaseUrl {
     pub host: String,
     pub port: u16,
     pub path: String,
-    /// What the `host` header says: the port only where it is not the scheme's default.
+    /// The value of the `host` header: the port only where it is not the scheme's default.
     pub authority: String,
 }
 
@@ -202,7 +203,7 @@ pub struct Secret(String);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersions {
-    /// ALPN decides where TLS allows it, and it is HTTP/1.1 else.
+    /// ALPN decides where TLS allows it; otherwise it is HTTP/1.1.
     Auto,
     Http1,
     Http2,
@@ -261,7 +262,7 @@ pub enum Target {
     One(UpstreamTarget),
     /// Equals: one drawn by weight for each request, then the others. Not empty, weights ≥ 1.
     Spread(Vec<(UpstreamTarget, u32)>),
-    /// That route's chain goes on here. The route exists and there is no circle.
+    /// That route's chain continues here. The route exists and there is no circle.
     Route(Arc<str>),
 }
 
@@ -322,7 +323,7 @@ macro_rules! with_overrides {
         pub struct $overrides { $(pub $field: Option<$ty>),+ }
 
         impl $name {
-            /// `self` with what `narrower` says put over it.
+            /// Returns `self` overridden by what `narrower` sets.
             pub fn with(self, narrower: &$overrides) -> Self {
                 Self { $($field: narrower.$field.unwrap_or(self.$field)),+ }
             }
@@ -331,7 +332,7 @@ macro_rules! with_overrides {
 }
 
 with_overrides! {
-    /// The five clocks but for `idle`'s re-arming: see the documentation of behaviour, "attempt".
+    /// The five clocks. See docs/behaviour.md, "Attempt", for when each of them runs.
     Timeouts, TimeoutOverrides {
         connect: Duration = Duration::from_secs(3),
         headers: Duration = Duration::from_secs(30),
@@ -352,7 +353,7 @@ with_overrides! {
 }
 
 with_overrides! {
-    /// When and for how long a target or an upstream is left alone. `after: 0`: never for failures in a row.
+    /// When and for how long a target or an upstream is left alone. `after: 0` means never for failures in a row.
     Cooldown, CooldownOverrides {
         after: u32 = 3,
         base: Duration = Duration::from_secs(5),
@@ -376,7 +377,7 @@ pub struct Server {
     pub max_held_bytes: usize,
     /// Bounds receiving the whole request, its header included.
     pub client_timeout: Duration,
-    /// Bounds how long a client may take nothing of its answer.
+    /// Bounds how long a client may take none of its answer.
     pub send_timeout: Duration,
     /// How long a client's connection may be open without a request.
     pub idle: Duration,

@@ -1,8 +1,8 @@
-//! Stand-ins for upstreams, so that chains can be practised without keys or network.
+//! Stand-ins for upstreams, so that failover can be practised without keys or network.
 //!
-//! Each upstream gets a port of its own on the loopback address, where somebody speaks its protocol, puts the
-//! provider's headers on every answer, and can be broken in the ways in which real providers break: see [`Fault`].
-//! The control address sets and clears faults while everything runs.
+//! Each upstream gets a port of its own on the loopback address. Its stand-in speaks its protocol, puts the provider's
+//! headers on every answer, and can be broken in the ways in which real providers break: see [`Fault`]. The control
+//! address sets and clears faults while everything runs.
 
 mod answer;
 mod asked;
@@ -94,7 +94,7 @@ impl StandIns {
         })
     }
 
-    /// Where that upstream's stand-in listens, also while it refuses.
+    /// Returns where that upstream's stand-in listens, even while it refuses connections.
     pub fn address(&self, upstream: &str) -> Option<SocketAddr> {
         self.addresses
             .iter()
@@ -102,7 +102,7 @@ impl StandIns {
             .map(|(_, address)| *address)
     }
 
-    /// Where faults are set: `POST /drill/UPSTREAM?fault=429`.
+    /// Returns the address at which faults are set: `POST /drill/UPSTREAM?fault=429`.
     pub fn control(&self) -> SocketAddr {
         self.control
     }

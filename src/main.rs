@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// Fewer and shorter pauses than the system's allocator under many small requests.
+/// The allocator: fewer and shorter pauses than the system's under many small requests.
 #[global_allocator]
 static ALLOCATOR: switchback::memory::Allocator = switchback::memory::Allocator;
 

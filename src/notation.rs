@@ -1,4 +1,4 @@
-//! How dates, durations, patterns, names and keys are written: what every other module may read and write them with.
+//! How dates, durations, patterns, names and keys are written; every other module may use it.
 
 pub mod date;
 pub mod duration;

@@ -45,7 +45,7 @@ impl Protocol {
         }
     }
 
-    /// Does as [`Protocol::of_path`], but for the paths that both protocols have (`/v1/models`): there the
+    /// Does the same as [`Protocol::of_path`], except for the paths that both protocols have (`/v1/models`): there the
     /// `anthropic-version` header, which Anthropic's API requires, tells them apart.
     pub fn of_request(path: &str, headers: &HeaderMap) -> Self {
         let bare = without_query(path);

@@ -1,4 +1,4 @@
-//! A request's journey, one phase a file: intake → connecting → verdict → delivery → access.
+//! A request's journey, one file per phase: intake → connecting → verdict → delivery → access.
 
 mod access;
 mod asked;
@@ -78,7 +78,7 @@ impl ProxyHttp for Gateway {
         RequestContext::new(self.snapshot.load_full(), self.in_flight.enter())
     }
 
-    /// What the server saw of the request before Pingora read it.
+    /// Takes what the server saw of the request before Pingora read it.
     fn on_connection_reuse(&self, _session: &mut Session, ctx: &mut Self::CTX, seen: Box<dyn Any + Send + Sync>) {
         if let Ok(arrival) = seen.downcast::<Arrival>() {
             ctx.arrived(&arrival);
@@ -89,13 +89,13 @@ impl ProxyHttp for Gateway {
         modules.add_module(Box::new(Http10));
     }
 
-    /// Intake: a local answer, or facts and a plan. What is not held is relayed at once.
+    /// Intake: answers locally, or finds facts and a plan. A request whose body is not held is relayed at once.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
         Ok(intake::take_in(session, ctx).await? || relay::serve(session, ctx, &self.connector).await?)
     }
 
-    /// The next attempt: waits out the backoff, picks the target, connects. (Here, because Pingora does not watch the client
-    /// while it connects.)
+    /// Starts the next attempt: waits out the backoff, picks the target, connects. (It connects here because Pingora
+    /// does not watch the client while it connects.)
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         connecting::connect(session, ctx, &self.connector).await
     }
@@ -111,7 +111,7 @@ impl ProxyHttp for Gateway {
         verdict::on_no_connection(error, ctx)
     }
 
-    /// What the target is sent.
+    /// Writes the request that the target is sent.
     async fn upstream_request_filter(
         &self,
         _session: &mut Session,
@@ -131,7 +131,7 @@ impl ProxyHttp for Gateway {
         verdict::on_answer(session.req_header(), upstream_response, ctx)
     }
 
-    /// What was found out about an answer, and its end.
+    /// Notes what was found out about an answer, and its end.
     fn response_body_filter(
         &self,
         _session: &mut Session,
@@ -161,7 +161,7 @@ impl ProxyHttp for Gateway {
         verdict::on_error(error, ctx)
     }
 
-    /// Exhausted, broken, or without a client.
+    /// Concludes a request that is exhausted, broken, or without a client.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
         delivery::conclude(session, error, ctx).await
     }
@@ -171,7 +171,7 @@ impl ProxyHttp for Gateway {
         access::ended(session, error, ctx);
     }
 
-    /// Attempts and requests are logged once, by us, with the request id.
+    /// Suppresses Pingora's own lines: attempts and requests are logged once, by us, with the request id.
     fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
         true
     }

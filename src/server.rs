@@ -59,11 +59,11 @@ pub use launch::{Launch, LaunchError};
 pub use log_settings::log_settings;
 pub use start_error::StartError;
 
-/// Serves until a signal ends the process; returns only on errors at start. `on_ready` is called once, when
-/// connections are accepted. Without `reread` the configuration stays what it is.
+/// Serves until a signal ends the process; returns only on errors at start. `on_ready` is called once, when connections
+/// are accepted. Without `reread` the configuration never changes.
 ///
 /// # Errors
-/// Where a listener can't be bound or a certificate can't be used: then nothing was started.
+/// A listener cannot be bound or a certificate cannot be used: then nothing was started.
 pub fn run(
     config: Config,
     reread: Option<Reread>,
@@ -163,7 +163,8 @@ pub fn run(
     Ok(())
 }
 
-/// Whether a listener takes HTTP/2 without TLS is not told with its connections, so each kind has a service of its own.
+/// Adds the services of the gateway. Connections do not tell whether their listener takes HTTP/2 without TLS, so each
+/// kind has a service of its own.
 ///
 /// Returns how the watchdog reaches each.
 fn add_gateway(

@@ -1,8 +1,9 @@
-//! The status document: how the gateway, its upstreams and its routes stand. The admin listener writes it, `switchback status`
-//! and the page read it; docs/status.md describes it for everybody else.
+//! The status document: the state of the gateway, its upstreams and its routes. The admin listener writes it,
+//! `switchback status` and the page read it; docs/status.md describes it for everybody else.
 //!
-//! Within one `version` fields are only ever added: readers skip those that they do not know. Times are Unix milliseconds,
-//! durations are in the unit that their name ends with. Nothing in it is a secret, a prompt or a completion.
+//! Within one `version` fields are only ever added: readers skip those that they do not know. Times are Unix
+//! milliseconds, durations are in the unit that their name ends with. Nothing in it is a secret, a prompt or a
+//! completion.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ pub const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// [`VERSION`]: another number means that a field has changed its meaning or has gone.
+    /// [`VERSION`]: another number means that a field has changed its meaning or was removed.
     pub version: u32,
     /// When this was written.
     pub at_unix_ms: u64,
@@ -19,7 +20,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// The upstreams, in the file's order.
     pub upstreams: Vec<Upstream>,
-    /// The routes, in the file's order; that of `server.passthrough`, which carries no model, is last and has no state of its own.
+    /// The routes, in the file's order; that of `server.passthrough`, which carries no model, is last and has no state
+    /// of its own.
     pub routes: Vec<Route>,
 }
 
@@ -37,7 +39,7 @@ pub struct Process {
     pub reason: Option<String>,
     /// Where clients connect: `http://127.0.0.1:8080`, `unix:/run/switchback/http.sock`.
     pub listeners: Vec<String>,
-    /// Requests of clients that are not answered to their end.
+    /// Requests of clients that are not completely answered.
     pub in_flight: usize,
 }
 
@@ -47,7 +49,7 @@ pub enum Phase {
     /// The listeners are not open yet.
     Starting,
     Running,
-    /// Told to stop: running requests are finished, new ones are not taken.
+    /// Told to stop: running requests are finished, and new ones are not accepted.
     Draining,
 }
 
@@ -57,7 +59,7 @@ pub struct Configuration {
     pub file: String,
     /// The first 12 hexadecimal digits of the SHA-256 of the file's bytes.
     pub hash: String,
-    /// 1 at start, one more with each successful reload.
+    /// 1 at start, incremented by each successful reload.
     pub generation: u64,
     pub loaded_unix_ms: u64,
     /// The last attempt to load the file: that of the start, or a reload.
@@ -109,7 +111,7 @@ pub struct Upstream {
     pub max_inflight: Option<u32>,
     /// `None` where no `balance` is configured.
     pub balance: Option<Balance>,
-    /// Models that clients asked for by way of a glob and that are not used now. At most 20.
+    /// Models that clients asked for through a glob and that are not used now. At most 20.
     pub resting_models: Vec<RestingModel>,
 }
 
@@ -123,9 +125,9 @@ pub struct RestingModel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
     pub standing: Standing,
-    /// What began the cooldown: `rate_limited`. There while it is `open`, or a request tries.
+    /// The class that began the cooldown: `rate_limited`. Present while it is `open`, or a request tries.
     pub class: Option<String>,
-    /// How long it is `open` still.
+    /// How much longer it is `open`.
     pub seconds_left: Option<f64>,
 }
 
@@ -140,7 +142,7 @@ pub enum Standing {
     HalfOpen,
 }
 
-/// What is left at an account.
+/// What is left on an account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Balance {
     /// `None`: not read yet, or `is_unlimited`.
@@ -152,7 +154,7 @@ pub struct Balance {
     /// A warning is due below this.
     pub low: f64,
     pub is_low: bool,
-    /// Nothing is left: the upstream rests.
+    /// Nothing is left: the upstream is skipped.
     pub is_empty: bool,
     pub read_unix_ms: Option<u64>,
     pub next_read_unix_ms: Option<u64>,
@@ -179,13 +181,14 @@ pub struct Target {
     pub model: Option<String>,
     /// Its place in the chain, from 1. Equals of a `spread` share one.
     pub position: usize,
-    /// Among equals.
+    /// Its share among equals.
     pub weight: Option<u32>,
     /// Neither the target nor its upstream is skipped.
     pub usable: bool,
     /// The state of the target alone; its upstream's is there.
     pub state: State,
-    /// Behind a glob each model stands alone: so many of the upstream's are not used now. At most 20 are counted.
+    /// How many of the upstream's models are not used now; behind a glob each model has a state of its own. At most 20
+    /// are counted.
     pub resting_models: usize,
     /// The last 1, 15 and 60 minutes.
     pub windows: Vec<Window>,
@@ -222,7 +225,7 @@ pub struct Latency {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Minute {
-    /// 0 is the one that runs.
+    /// 0 is the current minute.
     pub minutes_ago: usize,
     pub attempts: u64,
     pub succeeded: u64,
@@ -245,17 +248,17 @@ pub struct Failure {
 }
 
 impl Status {
-    /// Routes whose requests would find every target skipped.
+    /// Lists the routes whose requests would find every target skipped.
     pub fn unusable_routes(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(|route| !route.usable)
     }
 
-    /// Nothing for an operator to do: it is ready, and no route has every target skipped.
+    /// Returns whether there is nothing for an operator to do: it is ready, and no route has every target skipped.
     pub fn is_well(&self) -> bool {
         self.process.ready && self.unusable_routes().next().is_none()
     }
 
-    /// Whether both say the same, but for the time at which they say it.
+    /// Returns whether both say the same, apart from the time at which they say it.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let Self {
             version,

@@ -1,9 +1,9 @@
-//! What the gateway tells of itself: the log, [`metrics`], and the [`history`] of each target.
+//! What the gateway reports about itself: the log, [`metrics`], and the [`history`] of each target.
 //!
-//! The log: one line a record on standard error, or one datagram to journald. Whoever logs hands a formatted record to
-//! a bounded [`queue`], from which one thread writes ([`writer`]): a reader that stands still costs records, never time. What a request leaves behind is
-//! [`access::Access`] (one line a request) and [`attempt::Attempt`] (one line a failed attempt); the names of
-//! their fields are in [`fields`]. Never a key, a prompt, a completion or a set of headers, at any level.
+//! The log has one line per record on standard error, or one datagram to journald. Logging puts a formatted record into
+//! a bounded [`queue`], from which one thread writes ([`writer`]): a reader that stalls costs records, never time. A
+//! request leaves one line ([`access::Access`]) and one for each failed attempt ([`attempt::Attempt`]); the names of
+//! their fields are in [`fields`]. Keys, prompts, completions and sets of headers are logged at no level.
 
 use std::time::SystemTime;
 
@@ -43,7 +43,7 @@ pub struct LogSettings {
     pub format: Format,
 }
 
-/// Starts logging. A logger that the embedding program installed before stays in place; the level is set all the same.
+/// Starts logging. A logger that the embedding program installed before stays in place; the level is set in any case.
 pub fn init(settings: LogSettings) {
     set_format(settings.format);
     set_level(settings.level);
@@ -62,8 +62,8 @@ pub fn set_format(format: Format) {
     sink::set(format);
 }
 
-/// Has `text`, whole lines, written to standard error after the records so far. Like them it is dropped where it finds
-/// no room, and like them it makes nobody wait.
+/// Queues `text`, whole lines, to be written to standard error after the records so far. Like a record, it is dropped
+/// if there is no room, and delays nobody.
 pub fn print(text: String) {
     WRITER.push(Entry {
         level: Level::Error,
@@ -100,8 +100,8 @@ impl Log for Logger {
     }
 }
 
-/// Our own records by the level that was set. Those of the libraries from `warn` up, and `info` too while
-/// debugging; never below, because Pingora prints whole headers at `debug` and whole bodies at `trace`.
+/// Returns whether a record is logged: ours by the level that was set, those of libraries from `warn` up, and from
+/// `info` up while debugging; never below, because Pingora prints whole headers at `debug` and whole bodies at `trace`.
 fn shown(module: &str, level: Level, max: LevelFilter) -> bool {
     let ours = module
         .strip_prefix("switchback")
@@ -114,7 +114,7 @@ fn shown(module: &str, level: Level, max: LevelFilter) -> bool {
     level <= bound
 }
 
-/// Hands a record with typed fields to whichever logger is installed.
+/// Passes a record with typed fields to the installed logger.
 fn emit(level: Level, module: &str, message: &str, fields: &dyn Source) {
     let metadata = Metadata::builder().level(level).target(module).build();
     let logger = log::logger();

@@ -1,4 +1,4 @@
-//! A provider's endpoint: who it is, what it speaks, what is put on a request to it, and how it has fared lately.
+//! A provider's endpoint: who it is, what it speaks, what is added to a request to it, and how it has fared lately.
 
 pub mod admission;
 pub mod balance;
@@ -27,7 +27,7 @@ pub use registry::Registry;
 use balance::{Failed, Moment, News, Remaining, Turn};
 use setback::Setback;
 
-/// Shorter values of headers and parameters are taken for settings.
+/// Shorter values of headers and parameters are assumed to be settings.
 const SECRET_MIN_BYTES: usize = 12;
 
 /// An upstream as requests see it: compiled once from the configuration, shared by every target on it.
@@ -44,7 +44,7 @@ pub struct Upstream {
     pub credential: Credential,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub remove_headers: Vec<HeaderName>,
-    /// Headers of the client's that come here although they would stay.
+    /// Headers of the client's that are sent here although they would usually stay.
     pub forward_headers: Vec<HeaderName>,
     /// The names in `query`, as they are compared.
     pub parameters: Vec<String>,
@@ -58,8 +58,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// `previous`: the upstream of this name before a reload, whose health is taken over if it is still the same, as is
-    /// what is known of its account.
+    /// Compiles an upstream. `previous` is the upstream of this name before a reload: its health is kept if it is still
+    /// the same, as is what is known of its account.
     pub fn compile(index: usize, from: &config::Upstream, policy: &Policy, previous: Option<&Self>) -> Self {
         let mut upstream = Self {
             index,
@@ -89,8 +89,8 @@ impl Upstream {
         upstream
     }
 
-    /// `previous`, unless it is reached in another way or with another credential: then what was wrong with it may have
-    /// been put right.
+    /// Returns `previous`, unless it is reached in another way or with another credential: then what was wrong with it
+    /// may have been fixed.
     pub fn same<'a>(&self, previous: Option<&'a Self>) -> Option<&'a Self> {
         previous.filter(|previous| {
             previous.name == self.name
@@ -108,7 +108,7 @@ impl Upstream {
         self.registry.enter(self.max_inflight)
     }
 
-    /// What no log and no page may show: the key, and whatever else is sent to this upstream alone.
+    /// Lists what no log and no page may show: the key, and everything else that is sent to this upstream alone.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let sent = self.headers.iter().filter_map(|(_, value)| value.to_str().ok());
         let query = self.query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
@@ -117,8 +117,8 @@ impl Upstream {
         self.credential.secret().into_iter().chain(others)
     }
 
-    /// What a failure with its upstream or a model there says, once what is known of the account is taken into account: an
-    /// empty one bears out what the answer says in words.
+    /// Adjusts what a failure of its upstream or a model there means by what is known of the account: an empty one
+    /// confirms what the answer says in words.
     pub fn weigh(&self, setback: Setback) -> Setback {
         let is_spent = || self.balance.as_ref().is_some_and(Balance::is_spent);
         if setback.class == Class::OutOfCredits && is_spent() {
@@ -128,12 +128,12 @@ impl Upstream {
         }
     }
 
-    /// How its account stands; `None` where no `balance` is configured.
+    /// Returns the state of its account; `None` if no `balance` is configured.
     pub fn balance(&self) -> Option<balance::Status> {
         self.balance.as_ref().map(Balance::status)
     }
 
-    /// Takes in what a poll told of its account.
+    /// Records what a poll reported about its account.
     pub fn learn_balance(&self, turn: Turn, told: Result<Remaining, Failed>, now: Moment, draw: f64) -> News {
         self.balance.as_ref().map_or_else(News::default, |balance| {
             balance.learn(turn, told, &self.registry, now, draw)

@@ -1,30 +1,30 @@
-//! What a verdict stands on. A client can have a provider repeat its words, and hardly its status: whom a failure keeps out,
-//! and for how long, depends on who can have said it.
+//! What a verdict rests on. A client can make a provider repeat its words, but hardly its status: which targets a
+//! failure keeps out, and for how long, depends on who can have said it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::reading::{Code, Place, Reading};
 use super::said::{Said, Whose};
 
-/// What a verdict stands on. From strongest to weakest.
+/// The evidence that a verdict rests on, from strongest to weakest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
     /// The status, or an answer that did not come at all.
     Status,
     /// A code for programs, in a field of its own, that is no value of the request.
     Code,
-    /// Words of the provider's own. A second request that differs, and is told the same, bears it out.
+    /// The provider's own words. A second, different request that is told the same confirms them.
     Wording(Testimony),
-    /// Words that the request has too: the client may have had them said.
+    /// Words that also occur in the request: the client may have made the provider repeat them.
     Echo,
 }
 
 /// What a provider told one request in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Testimony {
-    /// Tells sentences apart, whatever numbers and names they hold.
+    /// A digest that distinguishes sentences, whatever numbers and names they contain.
     sentence: u64,
-    /// Tells requests apart.
+    /// A digest that distinguishes requests.
     request: u64,
 }
 
@@ -38,7 +38,7 @@ impl Basis {
         }
     }
 
-    /// Whether no client can have brought it about.
+    /// Returns whether no client can have caused it.
     pub fn is_proof(self) -> bool {
         matches!(self, Self::Status | Self::Code)
     }
@@ -58,13 +58,13 @@ impl Testimony {
         }
     }
 
-    /// Whether a request that differs was told the same.
+    /// Returns whether a different request was told the same.
     pub fn bears_out(self, other: Self) -> bool {
         self.sentence == other.sentence && self.request != other.request
     }
 }
 
-/// The status that counts: of 200, 500 and 502, which gateways put on anything, the one that the body names.
+/// The status that counts: for 200, 500 and 502, which gateways put on anything, the one that the body names.
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) code: u16,
@@ -89,8 +89,8 @@ impl Status {
         }
     }
 
-    /// What stands on the status alone. A page that refuses the request is that of whoever stands before the provider, and may
-    /// be about what this request holds.
+    /// Returns the basis of a rule that matched the status alone. A page that refuses the request comes from something
+    /// in front of the provider, and may be a reaction to what this request contains.
     pub(super) fn basis(&self, rule: &str, reading: &Reading, said: &Said<'_>) -> Basis {
         if self.place == Place::Prose || (self.code == 403 && reading.is_page) {
             Basis::Wording(Testimony::new(rule, "", said))
@@ -101,7 +101,7 @@ impl Status {
 }
 
 impl Said<'_> {
-    /// Whose a code of the answer is.
+    /// Returns whose words a code of the answer is.
     pub(super) fn whose_code(&self, code: &Code) -> Whose {
         match code.place {
             Place::Field => self.whose_value(&code.name),

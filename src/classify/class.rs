@@ -64,9 +64,10 @@ struct Row {
     /// What happens unless `policy.on` says otherwise. A rate limit whose `retry-after` is longer than `max_wait` is the
     /// caller's to turn into a fallback.
     action: Action,
-    /// A failure of this class counts against this. `None`: it counts against nobody, for it is the request's own or no failure at all.
+    /// What a failure of this class counts against. `None`: against nobody, because it is the request's own fault or no
+    /// failure at all.
     cools: Option<Scope>,
-    /// What an attempt that fails so ends with.
+    /// What an attempt that fails this way ends with.
     seen: Seen,
 }
 
@@ -76,7 +77,7 @@ enum Seen {
     Answered(u16),
     /// It comes without an answer. `policy.on` may name the class.
     Silent,
-    /// It is the gateway's own doing, or the client's, or comes after commit: nothing is left to decide.
+    /// It is caused by the gateway or the client, or it comes after commit: nothing is left to decide.
     Settled,
 }
 

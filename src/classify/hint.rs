@@ -11,9 +11,9 @@ use super::reading::{Code, Place, Reading};
 use super::said::{Said, Whose};
 use crate::notation::date;
 
-/// No upstream's wish counts for longer, wherever it stands.
+/// No upstream can ask for a longer wait, wherever it says so.
 pub const WAIT_MAX: Duration = Duration::from_secs(3600);
-/// What an answer says in prose counts for no longer: a client may have had it said.
+/// A wait that is asked for in prose is limited to this: a client may have made the provider say it.
 pub const PROSE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// The wait that an answer asks for, which was classified on this `basis`: at most an hour, and zero if it names a time

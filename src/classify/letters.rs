@@ -1,9 +1,9 @@
-//! Texts by their letters and digits alone, in lower case, so that a quotation is found however it is written.
+//! Texts reduced to their letters and digits, in lower case, so that a quotation is found however it is written.
 
-/// Stands around each value of a request. No answer's letters have it, so nothing that is found spans two values.
+/// Separates the values of a request. No answer's letters contain it, so a match never spans two values.
 const EDGE: u8 = 0;
 
-/// Marks of quotation, in prose and in code.
+/// Returns whether `char` is a quotation mark, in prose or in code.
 pub(super) fn is_quote(char: char) -> bool {
     matches!(
         char,
@@ -34,13 +34,13 @@ pub(super) fn of(text: &str) -> Vec<u8> {
     out
 }
 
-/// Some letters, as they stand in a request where they are a whole value, or a name.
+/// Some letters, as they stand in a request in which they are a whole value or a name.
 pub(super) fn as_value(letters: &[u8]) -> Vec<u8> {
     [&[EDGE], letters, &[EDGE]].concat()
 }
 
-/// The letters of a request's body: of JSON each text and number by itself, and once more the texts one after the other,
-/// as they are when a provider joins the parts of a prompt. Of anything else what stands on a line or between quotes.
+/// The letters of a request's body. For JSON: each text and number by itself, and then all texts joined, as they are
+/// when a provider concatenates the parts of a prompt. For anything else: each line and each quotation.
 pub(super) fn of_body(body: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(body);
     let mut out = Vec::with_capacity(text.len() + 2);
@@ -74,7 +74,7 @@ fn append_parts(text: &str, separators: &[char], out: &mut Vec<u8>) {
     edge(out);
 }
 
-/// Whatever is well-formed; a body that is not never becomes a request.
+/// Appends the texts of a JSON body as far as it is well-formed; a body that is not never becomes a request.
 fn append_json(text: &str, out: &mut Vec<u8>, joined: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest.find('"') {
@@ -96,7 +96,7 @@ fn append_json(text: &str, out: &mut Vec<u8>, joined: &mut Vec<u8>) {
     append_parts(rest, &[',', ':', '[', ']', '{', '}', ' ', '\n', '\r', '\t'], out);
 }
 
-/// Up to the quote that ends a JSON text.
+/// Returns the length of a JSON text, up to the quote that ends it.
 fn string_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -164,7 +164,7 @@ fn push(char: char, out: &mut Vec<u8>) {
     }
 }
 
-/// Full-width letters and digits (U+FF01 to U+FF5E) as ASCII has them, which some providers make of them.
+/// Maps full-width letters and digits (U+FF01 to U+FF5E), which some providers produce, to ASCII.
 fn narrow(char: char) -> char {
     match char {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(char) - 0xfee0).unwrap_or(char),
@@ -178,7 +178,7 @@ fn edge(out: &mut Vec<u8>) {
     }
 }
 
-/// Text that is no escape stays as it is.
+/// Decodes percent escapes; text that is no escape stays as it is.
 fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Which rule of the table applies to an answer, and what it stands on.
+//! Which rule of the table applies to an answer, and what it rests on.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::reading::{Place, Reading};
 use super::rules::{RULES, Rule, WORDINGS};
 use super::said::{Said, Whose};
 
-/// Matches of one rule that are looked at: more than real answers have.
+/// At most this many matches of one rule are examined: more than real answers have.
 const MATCHES_MAX: usize = 16;
 
 /// A rule that applies, and what it stands on.
@@ -18,7 +18,7 @@ pub(super) struct Finding {
     pub(super) basis: Basis,
 }
 
-/// The first rule that applies to an answer, whose status is `status`, to what the client `said`.
+/// Returns the first rule that applies to an answer with this `status`, given what the client `said`.
 pub(super) fn first(reading: &Reading, status: &Status, said: &Said<'_>) -> Option<Finding> {
     let by_status = RULES
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn first(reading: &Reading, status: &Status, said: &Said<'_>) -> Opti
 }
 
 impl Rule {
-    /// Whether the answer's status and provider are among those that the rule is for.
+    /// Returns whether the answer's status and provider are among those that the rule is for.
     fn fits(&self, reading: &Reading, status: &Status) -> bool {
         holds(self.statuses, |wanted| *wanted == status.code)
             && holds(self.providers, |pattern| code_matches(pattern, &reading.provider))
@@ -50,19 +50,19 @@ impl Rule {
         self.codes.is_empty() && self.words.is_empty()
     }
 
-    /// Such a refusal names what the request has. Whoever has it said by a provider goes to the next target, and changes
-    /// nothing for others.
+    /// Returns whether the refusal is about what the request contains. A client that makes a provider say so only moves
+    /// on to the next target, and changes nothing for others.
     fn is_about_the_request(&self) -> bool {
         self.is_requests_own || self.class == ForeignState
     }
 
-    /// Whether codes and words are there, whoever said them.
+    /// Returns whether codes and words are present, whoever said them.
     fn applies(&self, wordings: &Wordings, reading: &Reading) -> bool {
         let names_code = |pattern: &&str| reading.codes.iter().any(|code| code_matches(pattern, &code.name));
         holds(self.codes, names_code) && (wordings.is_empty() || wordings.occur_in(&reading.text))
     }
 
-    /// What the rule stands on, if its codes and words are there and not the client's.
+    /// Returns the basis of the rule, if its codes and words are present and are not the client's.
     fn proof(&self, wordings: &Wordings, reading: &Reading, said: &Said<'_>) -> Option<Basis> {
         let by_code = match self.codes {
             [] => None,
@@ -86,7 +86,7 @@ impl Rule {
     }
 }
 
-/// What stands on one of the codes `patterns`, if the answer has one that is not the client's.
+/// Returns the basis of a match of one of the codes `patterns`, if the answer has one that is not the client's.
 fn code_proof(patterns: &[&str], reading: &Reading, said: &Said<'_>) -> Option<Basis> {
     let codes = reading
         .codes

@@ -1,8 +1,8 @@
-//! What a failed answer says, for people: not for rules, which read all of it.
+//! The message of a failed answer, for people; the rules read all of the answer.
 
 use serde_json::Value;
 
-/// Where providers put their words, the best first.
+/// The members in which providers put their message, best first.
 const WORDS: [&str; 9] = [
     "message",
     "detail",
@@ -14,7 +14,7 @@ const WORDS: [&str; 9] = [
     "reason",
     "title",
 ];
-/// Errors within errors, and gateways behind gateways.
+/// The greatest nesting of errors within errors, and of gateways behind gateways.
 const DEPTH_MAX: usize = 8;
 
 /// The provider's message, as it is written. It may quote the request or a key: see `telemetry::quotation`.

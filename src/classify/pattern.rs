@@ -5,10 +5,10 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 use memchr::memmem;
 
-/// What `*` in a wording may stand for: a model's name and a few words.
+/// The longest text that `*` in a wording stands for: a model's name and a few words.
 const GAP_MAX_BYTES: usize = 120;
 
-/// Wordings to look for in one pass. Each is a row of stems; `*` between two is a gap of at most [`GAP_MAX_BYTES`].
+/// Wordings to search for in one pass. Each is a row of stems; `*` between two is a gap of at most [`GAP_MAX_BYTES`].
 pub(super) struct Wordings {
     patterns: &'static [&'static str],
     first_stems: AhoCorasick,
@@ -22,17 +22,17 @@ impl Wordings {
         Self { patterns, first_stems }
     }
 
-    /// Whether there is nothing to look for.
+    /// Returns whether there is nothing to search for.
     pub(super) fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
-    /// Whether lower-case `text` has one of them.
+    /// Returns whether lower-case `text` contains one of them.
     pub(super) fn occur_in(&self, text: &str) -> bool {
         self.matches_in(text).next().is_some()
     }
 
-    /// Where lower-case `text` has them: for each match the ranges of its stems.
+    /// Finds the wordings in lower-case `text`: for each match, the ranges of its stems.
     pub(super) fn matches_in<'t>(&'t self, text: &'t str) -> impl Iterator<Item = Vec<Range<usize>>> + 't {
         self.first_stems.find_overlapping_iter(text).filter_map(|found| {
             let pattern = self.patterns[found.pattern().as_usize()];
@@ -41,7 +41,8 @@ impl Wordings {
     }
 }
 
-/// Where `stems` follow after `first` in `text`, one after the other, none further than a gap; `first` comes with them.
+/// Finds `stems` after `first` in `text`, one after the other, each within a gap of the one before; the result includes
+/// `first`.
 fn follow(stems: impl Iterator<Item = &'static str>, text: &[u8], first: Range<usize>) -> Option<Vec<Range<usize>>> {
     let mut from = first.end;
     let mut ranges = vec![first];
@@ -54,7 +55,7 @@ fn follow(stems: impl Iterator<Item = &'static str>, text: &[u8], first: Range<u
     Some(ranges)
 }
 
-/// Whether a squashed code is `pattern`; a `*` at either end leaves that end open.
+/// Returns whether a squashed code is `pattern`; a `*` at either end leaves that end open.
 pub(super) fn code_matches(pattern: &str, code: &str) -> bool {
     match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
         (Some(inner), Some(_)) => code.contains(inner.trim_end_matches('*')),
@@ -64,7 +65,8 @@ pub(super) fn code_matches(pattern: &str, code: &str) -> bool {
     }
 }
 
-/// `rate_limit_exceeded`, `RateLimitExceeded` and `rate-limit.exceeded` alike: lower case, letters and digits only.
+/// Makes `rate_limit_exceeded`, `RateLimitExceeded` and `rate-limit.exceeded` equal: lower case, letters and digits
+/// only.
 pub(super) fn squash(code: &str) -> String {
     code.chars()
         .filter(|c| c.is_alphanumeric())

@@ -14,7 +14,7 @@ use crate::protocol::sse::Events;
 const NODES_MAX: usize = 4096;
 const TEXT_MAX_BYTES: usize = 16 * 1024;
 const CODES_MAX: usize = 256;
-/// Errors wrapped as text within each other, one gateway behind the other.
+/// How often errors may be wrapped as text within each other, one gateway behind another.
 const WRAPS_MAX: usize = 8;
 
 /// What an answer says, normalised.
@@ -42,14 +42,14 @@ pub(super) struct Code {
     pub(super) place: Place,
 }
 
-/// Where an answer says something. The further down, the easier it is for a client to have it said.
+/// Where an answer says something. The later the variant, the easier it is for a client to make it appear there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     /// A field of the answer's own, or a header.
     Field,
     /// A field of JSON that is the whole of a text, as gateways wrap each other's errors.
     Wrapped,
-    /// It stands in the midst of prose.
+    /// It stands in the middle of prose.
     Prose,
 }
 
@@ -106,7 +106,7 @@ impl Reading {
         self.read_values(values);
     }
 
-    /// Walks without recursion. Texts that hold JSON themselves join the walk.
+    /// Walks the values without recursion. Texts that contain JSON themselves join the walk.
     fn read_values(&mut self, values: Vec<Value>) {
         let mut pending: Vec<(Value, Depth)> = values
             .into_iter()
@@ -285,15 +285,16 @@ fn embedded_json(text: &str) -> Option<(Value, Place)> {
     })
 }
 
-/// `text` as far as it speaks for itself. FastAPI and pydantic, as vLLM and others print them, repeat what the client sent
-/// after these; a prompt must not be taken for the upstream's words.
+/// Returns the part of `text` that is the upstream's own. FastAPI and pydantic, as printed by vLLM and others, repeat
+/// what the client sent after these markers; a prompt must not be taken for the upstream's words.
 fn before_echo(text: &str) -> &str {
     const ECHOES: [&str; 4] = ["'input':", "\"input\":", "\\\"input\\\":", "input_value="];
     let end = ECHOES.iter().filter_map(|echo| text.find(echo)).min();
     &text[..end.unwrap_or(text.len())]
 }
 
-/// `litellm.RateLimitError`, `(ThrottlingException)`: names of exceptions within prose, as wrapping gateways leave them.
+/// Finds the names of exceptions in prose, as wrapping gateways leave them: `litellm.RateLimitError`,
+/// `(ThrottlingException)`.
 fn exception_names(text: &str) -> impl Iterator<Item = &str> {
     text[..floor(text, TEXT_MAX_BYTES)]
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -303,8 +304,8 @@ fn exception_names(text: &str) -> impl Iterator<Item = &str> {
         })
 }
 
-/// `'code': '429'`, `Error code: 429`, `\"type\": \"insufficient_quota\"`: members of errors that were printed in some
-/// language's own way, which no parser takes.
+/// Finds members of errors that were printed in some language's own notation, which no parser accepts: `'code': '429'`,
+/// `Error code: 429`, `\"type\": \"insufficient_quota\"`.
 fn named_values(text: &str) -> impl Iterator<Item = &str> {
     let text = &text[..floor(text, TEXT_MAX_BYTES)];
     text.char_indices().filter_map(move |(at, _)| {

@@ -41,7 +41,7 @@ const GOOGLE: &[&str] = &["gemini*", "google*", "vertex*"];
 const ZHIPU: &[&str] = &["zhipu*", "bigmodel*", "zai*"];
 const DASHSCOPE: &[&str] = &["dashscope*", "aliyun*", "alibaba*", "bailian*", "qwen*"];
 
-/// Statuses of answers that refuse what was asked, and 200, under which anything may come.
+/// The statuses of answers that refuse a request, and 200, which may carry anything.
 const REFUSED: &[u16] = &[200, 400, 403, 404, 405, 410, 415, 422, 501];
 
 /// What a model is called.

@@ -14,19 +14,19 @@ use memchr::memmem;
 
 use super::letters::{self, is_quote};
 
-/// A run of so many letters that both have is a quotation. Shorter ones are the words of the trade: "does not exist",
+/// A run of this many letters that both have is a quotation. Shorter runs are ordinary phrases: "does not exist",
 /// "invalid api key".
 const RUN_BYTES: usize = 16;
-/// Values from this length on are recognised where the answer has them as words. Shorter ones, like "low" or "auto", only
-/// within quotes.
+/// Values of at least this length are recognised wherever the answer has them as words. Shorter ones, like "low" or
+/// "auto", only within quotes.
 const VALUE_MIN_BYTES: usize = 8;
-/// Where it is about evidence, as short ones are.
+/// The minimum where evidence is at stake; shorter values are recognised only within quotes.
 const EVIDENCE_MIN_BYTES: usize = 5;
 const QUOTED_MIN_BYTES: usize = 2;
 const LONG_CODE_BYTES: usize = 32;
-/// How far around a match the answer is looked at.
+/// How many bytes around a match are examined in the answer.
 const AROUND_BYTES: usize = 64;
-/// What is searched for one answer, over all matches that are looked at. What is found beyond proves nothing.
+/// How many bytes are searched for one answer, over all matches. What lies beyond proves nothing.
 const SEARCHED_MAX_BYTES: usize = 8 << 20;
 
 /// What the client said.
@@ -39,12 +39,12 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// A larger body is not searched: that would take the gateway's time from others. What is said about such a request is
+    /// Larger bodies are not searched, because that would delay other requests. What is said about such a request is
     /// evidence of nothing but its status.
     pub const BODY_MAX_BYTES: usize = 1 << 20;
 }
 
-/// Whose words a match is made of. From worst to best.
+/// Whose words a match consists of, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Whose {
     /// The answer quotes the request there.
@@ -72,7 +72,7 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// `None`: it can't be told what the request says.
+    /// Returns the request's letters. `None`: it is unknown what the request says.
     fn letters(&self) -> Option<&[u8]> {
         let request = self
             .request
@@ -86,7 +86,7 @@ impl<'a> Said<'a> {
         }))
     }
 
-    /// Tells requests apart: the same for two that differ in nothing but white space and punctuation.
+    /// Returns a digest that is the same for two requests which differ only in white space and punctuation.
     pub(super) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         if let Some(request) = self.request {
@@ -96,7 +96,8 @@ impl<'a> Said<'a> {
         hasher.finish()
     }
 
-    /// Whose a squashed code is that stands alone in a field: the client's if it is one of the request's values.
+    /// Returns whose a squashed code is that stands alone in a field: it is the client's if it is one of the request's
+    /// values.
     pub(super) fn whose_value(&self, code: &str) -> Whose {
         let Some(letters) = self.letters() else {
             return if self.request.is_some() {
@@ -116,7 +117,8 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Whose squashed words are that stand within prose: the client's if the request has them anywhere.
+    /// Returns whose squashed words are that stand within prose: they are the client's if the request has them
+    /// anywhere.
     pub(super) fn whose_words(&self, words: &str) -> Whose {
         match self.letters() {
             Some(letters) if memmem::find(letters, words.as_bytes()).is_some() => Whose::Clients,
@@ -125,7 +127,7 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Whose the `stems` are that a wording has matched in `text`.
+    /// Returns whose the `stems` are that a wording has matched in `text`.
     pub(super) fn whose(&self, text: &str, stems: &[Range<usize>]) -> Whose {
         let Some(letters) = self.letters() else {
             return Whose::Unclear;
@@ -143,7 +145,7 @@ impl<'a> Said<'a> {
     }
 }
 
-/// What would show that some words are the client's, if the request has it.
+/// What would show, if the request contains it, that some words are the client's.
 #[derive(Default)]
 struct Evidence {
     patterns: Vec<Vec<u8>>,
@@ -179,7 +181,7 @@ impl Evidence {
         self.add_quoted(text, &around, stem);
     }
 
-    /// Words of which some are the stem's, as a value of the request may be.
+    /// Adds the values of a request that words around the stem may be.
     fn add_values(&mut self, text: &str, around: &Range<usize>, stem: &Range<usize>) {
         let words: Vec<Range<usize>> = words(&text[around.clone()])
             .map(|word| around.start + word.start..around.start + word.end)
@@ -201,7 +203,7 @@ impl Evidence {
         }
     }
 
-    /// What stands between two quotes, the stem or a part of it within.
+    /// Adds the text between two quotes that contains the stem or a part of it.
     fn add_quoted(&mut self, text: &str, around: &Range<usize>, stem: &Range<usize>) {
         let mut pieces = text[around.clone()].split_inclusive(is_quote);
         let mut start = around.start;

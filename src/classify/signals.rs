@@ -14,7 +14,7 @@ pub struct Signals<'a> {
     pub body: &'a [u8],
     /// The upstream's provider, where it is known: some rules hold for one provider only.
     pub provider: Option<&'a str>,
-    /// The request that it is about: what the answer repeats of it is not the upstream's word. `None`: nothing is known of
-    /// it, and words prove nothing.
+    /// The request that the answer is about: what the answer repeats of it is not the upstream's word. `None`: the
+    /// request is unknown, and words prove nothing.
     pub request: Option<&'a Request<'a>>,
 }

@@ -4,7 +4,8 @@
 //! Sources: the recorded answers of tests/data/provider-errors.json, the providers' error pages, and for other
 //! languages the same sentences in the words that their consoles use. Laid out by hand: one a line would be pages.
 
-/// State that another account, region or provider made: ids, encrypted reasoning, signatures, or history without them.
+/// State that another account, region or provider created: ids, encrypted reasoning, signatures, or a history that
+/// lacks them.
 #[rustfmt::skip]
 pub(super) const FOREIGN_STATE: &[&str] = &[
     "encrypted content*could not be", "encrypted_content*could not be", "encrypted content*cannot be",
@@ -48,7 +49,8 @@ pub(super) const LACKS_CAPABILITY: &[&str] = &[
     "modality is not supported", "modalities are not supported",
 ];
 
-/// Money, not speed. No link-like hints ("upgrade at …", "check your billing"): rate limits carry those too.
+/// Money, not speed. Hints such as links ("upgrade at …", "check your billing") are left out: rate limits carry those
+/// too.
 #[rustfmt::skip]
 pub(super) const OUT_OF_CREDITS: &[&str] = &[
     // Anthropic's, as one piece: a prompt that has its words apart does not make it less Anthropic's.
@@ -137,7 +139,7 @@ pub(super) const AUTH: &[&str] = &[
     "apiキー", "api キー", "認証", "api 키", "인증", "ключ api", "api-ключ",
 ];
 
-/// Says that something is refused, but not why: gRPC's sentence for it also introduces refused content.
+/// The answer says that something is refused, but not why: gRPC's sentence for it also introduces refused content.
 #[rustfmt::skip]
 pub(super) const PERMISSION: &[&str] = &[
     "permission denied", "not have permission", "insufficient permission", "missing*scope",
@@ -242,7 +244,7 @@ pub(super) const OVERLOADED: &[&str] = &[
     "混雑", "過負荷", "과부하", "перегружен",
 ];
 
-/// Matters under status 200 only, where nothing else tells.
+/// Wordings that matter under status 200 only, where nothing else tells.
 #[rustfmt::skip]
 pub(super) const SERVER_ERROR: &[&str] = &[
     "server had an error", "internal server error", "internal error", "internal failure", "unexpected error",

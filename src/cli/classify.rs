@@ -16,7 +16,7 @@ use crate::classify::{Action, Class, Verdict};
 use crate::config;
 use answer::Answer;
 
-/// Bodies and files of cases: more is no error answer.
+/// The largest body or file of cases that is read; no error answer is larger.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Tell what an upstream's answer means: its class, what is done about it, and the rule that says so

@@ -16,7 +16,7 @@ pub(super) struct Loaded {
     pub(super) file: PathBuf,
     pub(super) found: Found,
     pub(super) config: Config,
-    /// Warnings: they were shown.
+    /// Warnings, which have been shown already.
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) read: Read,
 }

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap_mangen::Man;
 
 const MANUAL: &str = "Switchback";
-/// What concerns all subcommands, in the first page only.
+/// What concerns all subcommands; printed in the first page only.
 const COMMON: &str = r#".SH FILES
 .TP
 \fI/etc/switchback/switchback.yaml\fR

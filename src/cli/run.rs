@@ -21,8 +21,8 @@ pub(super) struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// Once this process serves, whoever reads its standard error may stand still at any time. So all that it says there,
-/// its last words too, goes the way of the log.
+/// Once this process serves, the reader of its standard error may stall at any time. Therefore everything that it
+/// prints, its last words included, goes through the log.
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     telemetry::log_panics();
     serve(arguments).unwrap_or_else(|error| {

@@ -15,7 +15,7 @@ use crate::config;
 use ask::Place;
 use text::View;
 
-/// Between two looks.
+/// The time between two updates.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// Show how a running gateway stands: its routes, their targets, its upstreams and its configuration
@@ -96,7 +96,7 @@ fn shown(arguments: &Arguments, document: &ask::Document, colour: bool) -> Strin
     View { colour, minutes }.text(&document.status)
 }
 
-/// Draws from the upper left corner, over what was there (ECMA-48: CUP, EL, ED).
+/// Draws `text` from the upper left corner over what was there (ECMA-48: CUP, EL, ED).
 fn redrawn(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }

@@ -10,17 +10,17 @@ pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Whether standard error shows colours.
+/// Returns whether standard error shows colours.
 pub(super) fn colour_on_stderr() -> bool {
     shows_colour(io::stderr().is_terminal())
 }
 
-/// Whether standard output shows colours.
+/// Returns whether standard output shows colours.
 pub(super) fn colour_on_stdout() -> bool {
     shows_colour(io::stdout().is_terminal())
 }
 
-/// Whether colours are shown: on a terminal, unless `NO_COLOR` says otherwise (no-color.org).
+/// Returns whether colours are shown: on a terminal, unless `NO_COLOR` says otherwise (no-color.org).
 fn shows_colour(is_terminal: bool) -> bool {
     is_terminal
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// # Errors
-/// Where the service does not run, or systemd can't be asked.
+/// Fails if the service does not run, or systemd can't be asked.
 fn main_process(unit: &str) -> anyhow::Result<i32> {
     let shown = Command::new("systemctl")
         .args(["show", "--property=MainPID", "--value", "--", unit])

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::source::{Place, Source};
 use super::{Admin, Listener, browser, file, keys, listen, quantity};
 
-/// What a variable's stand-in becomes: practising needs no other.
+/// The address in place of an unset variable; the drill needs no other.
 const STAND_IN: &str = "127.0.0.1:9091";
 
 /// `ADDRESS`, or `{ address, hosts, open }`. `None`: there is none, or it has a fault.
@@ -38,7 +38,8 @@ pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken
     Some(admin)
 }
 
-/// The admin listener that `file` names, whatever else is wrong with the file: while it is being edited is when one wants to look.
+/// Reads the admin listener from `file`, whatever else is wrong with it: one wants to look at the status while the file
+/// is being edited.
 pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admin> {
     let bytes = file::read(file, file::CONFIGURATION_BYTES_MAX);
     let files_read = FilesRead::of(file, &bytes);
@@ -68,7 +69,7 @@ pub fn of_file(file: &Path, env: &dyn Fn(&str) -> Option<String>) -> Option<Admi
     )
 }
 
-/// The line that begins with `admin:`, and those that are indented below it: what a file that is no YAML as a whole says of it.
+/// Returns the line that begins with `admin:` and those indented below it, from a file that does not parse as YAML.
 fn section(text: &str) -> &str {
     let Some(begin) = text
         .match_indices("admin:")

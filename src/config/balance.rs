@@ -14,7 +14,7 @@ const HELP: &str = "write `openrouter`, `deepseek`, `moonshot` or `one-api`, `{ 
 const BAD: &str = "bad-balance";
 
 const EVERY: Duration = Duration::from_secs(60);
-/// Providers count these requests too.
+/// Providers count these requests too, so they must not be frequent.
 const EVERY_MIN: Duration = Duration::from_secs(1);
 const LOW: f64 = 1.0;
 const LOW_MAX: f64 = 1e12;
@@ -29,7 +29,7 @@ impl BalancePreset {
     }
 }
 
-/// Reads `balance` of `upstream`, of which the URL and the key are known. `None` after a fault.
+/// Reads `balance` of `upstream`, whose URL and key are known. `None` after a fault.
 pub(super) fn balance(reader: &mut Reader<'_>, node: &Node, at: Place, upstream: &Upstream) -> Option<Balance> {
     if matches!(upstream.key, Key::Passthrough) {
         let message =
@@ -95,7 +95,8 @@ fn source(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Place, upstream: &Up
     None
 }
 
-/// `url`: a path at the upstream, or the same with the upstream's own origin before it. The key goes nowhere else.
+/// Reads `url`: a path at the upstream, with or without the upstream's own origin before it. The key is sent nowhere
+/// else.
 fn path_at(reader: &mut Reader<'_>, node: &Node, upstream: &Upstream) -> Option<String> {
     let written = reader.value(node, "`url`", |text| Ok(text.to_owned()))?;
     let (address, query) = match written.split_once('?') {
@@ -144,7 +145,7 @@ fn path_at(reader: &mut Reader<'_>, node: &Node, upstream: &Upstream) -> Option<
     Some(path_and_query)
 }
 
-/// RFC 6901 §3: empty, or `/` before each token; `~` only as `~0` and `~1`.
+/// Reads a JSON pointer (RFC 6901 §3): empty, or `/` before each token; `~` only as `~0` and `~1`.
 fn json_pointer(text: &str) -> Result<String, Complaint> {
     let begins = text.is_empty() || text.starts_with('/');
     let escapes = text.split('~').skip(1).all(|after| after.starts_with(['0', '1']));

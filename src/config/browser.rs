@@ -49,7 +49,8 @@ pub(super) fn hosts(reader: &mut Reader<'_>, section: Option<(&Node, Place)>) ->
     names.collect()
 }
 
-/// `SCHEME://HOST[:PORT]` in lower case, without the scheme's own port, as browsers write it (RFC 6454, section 6.2).
+/// Reads `SCHEME://HOST[:PORT]` in lower case, without the scheme's own port, as browsers write it (RFC 6454, section
+/// 6.2).
 fn origin(text: &str) -> Result<String, Complaint> {
     let bad = |reason: &str, help: &str| Err(Complaint::new("bad-origin", reason, help));
     const EXAMPLE: &str =

@@ -1,4 +1,5 @@
-//! What only all routes together show: circles, chains without bound, repeated targets, globs that never match.
+//! Faults that only show when all routes are seen together: circles, chains without bound, repeated targets, globs that
+//! never match.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +9,10 @@ use super::route::Draft;
 use super::{Target, Upstream, UpstreamTarget};
 use crate::notation::glob;
 
-/// Targets and references that one chain may come to when every `{ route: … }` is followed.
+/// How many targets and references one chain may contain when every `{ route: … }` is followed.
 const CHAIN_MAX: usize = 256;
 
-/// Globs of the same literal text that are compared with each other: more are no one's intention.
+/// How many globs with the same literal text are compared with each other; nobody writes more on purpose.
 const EQUAL_GLOBS_MAX: usize = 64;
 
 pub(super) fn check(reader: &mut Reader<'_>, drafts: &[Draft<'_>], upstreams: &[Upstream]) {
@@ -86,7 +87,7 @@ fn in_order(reader: &mut Reader<'_>, drafts: &[Draft<'_>], index: &HashMap<&str,
     (!circles).then_some(order)
 }
 
-/// Whether every chain, with all references followed, stays within [`CHAIN_MAX`].
+/// Returns whether every chain, with all references followed, stays within [`CHAIN_MAX`].
 fn within_bounds(reader: &mut Reader<'_>, drafts: &[Draft<'_>], index: &HashMap<&str, usize>, order: &[usize]) -> bool {
     // `None`: too long.
     let mut lengths = vec![Some(0_usize); drafts.len()];
@@ -158,7 +159,8 @@ fn repeated(
     }
 }
 
-/// The upstreams' targets that `target` comes to, in order. Ends, because circles and long chains were refused.
+/// Lists the upstreams' targets that `target` leads to, in order. It terminates because circles and long chains were
+/// refused.
 fn flatten<'d>(target: &'d Target, drafts: &'d [Draft<'_>], index: &HashMap<&str, usize>) -> Vec<&'d UpstreamTarget> {
     let mut out = Vec::new();
     let mut rest = vec![target];
@@ -179,10 +181,10 @@ fn flatten<'d>(target: &'d Target, drafts: &'d [Draft<'_>], index: &HashMap<&str
     out
 }
 
-/// Warns of globs all of whose names go to an earlier one.
+/// Warns of globs whose every name matches an earlier one.
 ///
-/// Only a glob with the same literal text can do that, in which the stars stand wider: one with more literals misses
-/// the shortest name, one with fewer comes later. Exact names can't: a glob stands for names without end.
+/// Only a glob with the same literal text and wider stars can do that: one with more literals misses the shortest name,
+/// and one with fewer comes later. Exact names cannot: a glob matches infinitely many names.
 fn never_matching(reader: &mut Reader<'_>, drafts: &[Draft<'_>]) {
     let mut by_literals: HashMap<String, Vec<&Draft<'_>>> = HashMap::new();
     for draft in drafts.iter().filter(|draft| glob::is_glob(&draft.route.name)) {

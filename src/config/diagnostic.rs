@@ -6,9 +6,9 @@ use super::source::{Place, Source};
 pub enum Severity {
     /// The configuration is not used.
     Error,
-    /// It is used, but probably not what was meant.
+    /// The value is used, but is probably not what was meant.
     Warning,
-    /// It is used, and may well be what was meant: for who checks it.
+    /// The value is used, and may well be what was meant; shown only to those who check it.
     Note,
 }
 
@@ -74,7 +74,7 @@ impl Diagnostic {
         }
     }
 
-    /// Several lines, as `rustc` prints them, each ended by a newline.
+    /// Renders several lines, as `rustc` prints them, each ended by a newline.
     pub fn render(&self, source: &Source, colour: bool) -> String {
         let paint = Paint { on: colour };
         let tint = match self.severity {
@@ -110,11 +110,11 @@ impl Diagnostic {
     }
 }
 
-/// What is wrong with a value, for whoever knows where it stands.
+/// A fault of a value, reported to a caller that knows where the value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Complaint {
     pub(super) code: &'static str,
-    /// Follows the value in a sentence: "is not a duration".
+    /// Continues the sentence that begins with the value: "is not a duration".
     pub(super) reason: String,
     pub(super) help: Option<String>,
 }

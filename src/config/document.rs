@@ -13,13 +13,13 @@ use super::source::{Place, Source};
 
 /// Deeper than any configuration needs (a target's timeouts are at 6).
 const DEPTH_MAX: usize = 24;
-/// Mappings, sequences and scalars, counting what aliases repeat: some ten thousand routes.
+/// The most mappings, sequences and scalars, counting what aliases repeat: enough for some ten thousand routes.
 const NODES_MAX: usize = 50_000;
 
 const MERGES_MAX: usize = 1_000;
-/// All scalars together, counting what aliases repeat.
+/// The most bytes in all scalars together, counting what aliases repeat.
 const TEXT_BYTES_MAX: usize = 8 << 20;
-/// No offset is larger: an unknown one is.
+/// Greater than any real offset; the parser gives greater ones where it knows none.
 const TEXT_CHARS_MAX: usize = 1 << 30;
 
 /// A YAML node and where it was written (for what came through an alias: at the anchor).
@@ -40,7 +40,7 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// Says in messages what was found.
+    /// Names the kind of value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::Nothing => "nothing",
@@ -88,7 +88,7 @@ pub(super) fn parse(source: &Source) -> Result<Node, Diagnostic> {
     Ok(root)
 }
 
-/// Turns what was parsed back into what was written: places count bytes of the source, variables have their braces,
+/// Restores what was written from what was parsed: places count bytes of the source, variables have their braces, and
 /// numbers and booleans their text (`1.10` stays `1.10`).
 fn settle(root: &mut Node, source: &Source, escaped: &EscapedVariables<'_>) {
     // Shielding keeps the number of characters, not of bytes.

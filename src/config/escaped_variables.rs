@@ -39,7 +39,7 @@ impl<'t> EscapedVariables<'t> {
         }
     }
 
-    /// What `text`, parsed, was before.
+    /// Returns the text that was parsed as `text`.
     pub(super) fn restore(&self, text: String) -> String {
         if self.swapped {
             text.chars().map(unescape).collect()
@@ -49,8 +49,8 @@ impl<'t> EscapedVariables<'t> {
     }
 }
 
-/// The length of the variable that `text` begins with; 1 (its `$`) where it is not a whole one on one line. A default
-/// with quotes, backslashes or braces is left to YAML: swapping those could join two scalars.
+/// Returns the length of the variable that `text` begins with, or 1 (its `$`) where it is not complete on one line. A
+/// default with quotes, backslashes or braces is left to YAML: replacing those could join two scalars.
 fn variable_len(text: &str) -> usize {
     match text[2..].find(['}', '\n', '\r', '"', '\'', '\\', '{']) {
         Some(at) if text.as_bytes()[2 + at] == b'}' => 2 + at + 1,

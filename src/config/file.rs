@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Some ten thousand routes.
+/// Enough for some ten thousand routes.
 pub(super) const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads at most `max_bytes`.
 ///
 /// # Errors
-/// What went wrong, as the end of a sentence: "permission denied".
+/// Says what went wrong, as the end of a sentence: "permission denied".
 pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     let reason = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),

@@ -1,4 +1,4 @@
-//! What was read for a configuration: its file and those that it names, and whether they say what they said before.
+//! What was read for a configuration, its file and those that it names, and whether they have changed since.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ring::digest::{Context, SHA256, digest};
 
-/// So many digits tell two configurations apart, and are few enough to be read out.
+/// Enough digits to tell two configurations apart, and few enough to read aloud.
 const HASH_HEX_DIGITS: usize = 12;
 
 /// What [`load`](super::load) read.
@@ -19,12 +19,12 @@ pub struct Read {
     pub content: Content,
 }
 
-/// Stands for the content of every file that was read, for comparing.
+/// A digest of every file that was read, for comparison.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Content([u8; 32]);
 
 impl std::fmt::Debug for Content {
-    /// It is made of keys too.
+    /// The digest is not shown, because it covers keys too.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Content(…)")
     }

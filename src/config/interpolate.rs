@@ -11,7 +11,7 @@ pub(super) struct Expanded {
 pub(super) enum Origin {
     /// The text is as the file has it.
     Written,
-    /// Exactly one `${NAME}` and nothing else: the file holds none of the value.
+    /// Exactly one `${NAME}` and nothing else: the file contains no part of the value.
     Variable,
     /// Written text and variables (or their defaults) mixed.
     Mixed,
@@ -19,12 +19,12 @@ pub(super) enum Origin {
     StandIn,
 }
 
-/// What is wrong with one `${…}`, and where.
+/// A faulty `${…}`: what is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BadVariable {
     /// The `${…}` itself, as written.
     pub(super) written: String,
-    /// How many earlier `${` the text holds, escaped ones included: finds this one in the source.
+    /// How many earlier `${` the text contains, escaped ones included; this locates it in the source.
     pub(super) nth: usize,
     pub(super) kind: BadVariableKind,
 }
@@ -104,14 +104,14 @@ pub(super) fn expand(
     }
 }
 
-/// Whether `text` is one `${NAME}` and nothing else.
+/// Returns whether `text` is one `${NAME}` and nothing else.
 pub(super) fn is_variable(text: &str) -> bool {
     text.strip_prefix("${")
         .and_then(|rest| rest.strip_suffix('}'))
         .is_some_and(is_name)
 }
 
-/// Whether a variable can be called so.
+/// Returns whether a variable can have this name.
 pub(super) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

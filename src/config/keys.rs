@@ -1,5 +1,5 @@
-//! Every key of the file, once: readers accept these and no others, `switchback check --schema` prints them, and a
-//! test holds docs/configuration.md to them.
+//! Every key of the file: readers accept these and no others, `switchback check --schema` prints them, and a test
+//! compares docs/configuration.md with them.
 
 use super::section::{Absent, Key, Section, Shape};
 use super::{bounds, provider, words};

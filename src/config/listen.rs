@@ -143,7 +143,7 @@ fn tls(reader: &mut Reader<'_>, node: &Node, at: Place) -> Option<Identity> {
     cert.zip(key).map(|(cert, key)| Identity { cert, key })
 }
 
-/// Whether the second could not be bound while the first one is.
+/// Returns whether the second could not be bound while the first one is.
 pub(super) fn collide(first: &ListenAddress, second: &ListenAddress) -> bool {
     match (socket(first), socket(second)) {
         (Some(first), Some(second)) if first.port() == second.port() && first.is_ipv4() == second.is_ipv4() => {

@@ -14,7 +14,7 @@ use super::{Config, admin, chain, file, keys, listen, policy, route, server, ups
 
 /// The outcome of [`load`].
 pub struct Loaded {
-    /// There exactly if no diagnostic is an error.
+    /// Present if and only if no diagnostic is an error.
     pub config: Option<Config>,
     /// The faults in the order of the file; what concerns the file as a whole comes first.
     pub diagnostics: Vec<Diagnostic>,
@@ -50,7 +50,7 @@ impl Loaded {
     }
 }
 
-/// Reads and validates `file` and the files that it names. Never fails: the faults are in the outcome, all of them.
+/// Reads and validates `file` and the files that it names. It never fails: the outcome contains all faults.
 pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
     let bytes = file::read(file, file::CONFIGURATION_BYTES_MAX);
     let files_read = FilesRead::of(file, &bytes);

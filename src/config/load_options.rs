@@ -11,7 +11,7 @@ pub struct LoadOptions<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyPolicy {
     Required,
-    /// What is unset or can't be read becomes a placeholder (an upstream's key, a header, a URL's host), the
-    /// default (a duration, a number) or none (a certificate): for practising without them.
+    /// Whatever is unset or unreadable becomes a placeholder (an upstream's key, a header, a URL's host), the default
+    /// (a duration, a number) or none (a certificate): for the drill and `explain`, which need no keys.
     Optional,
 }

@@ -1,5 +1,5 @@
-//! What no excerpt of the file and no message may show: credentials that someone wrote into it, also under a key that is
-//! misspelt, repeated or of the wrong type, and what looks like one anywhere else.
+//! Secrets that no excerpt of the file and no message may show: credentials that someone wrote into it, also under a
+//! key that is misspelt, repeated or of the wrong type, and whatever looks like one anywhere else.
 
 use std::ops::Range;
 
@@ -21,9 +21,9 @@ enum Under {
     Secret,
     /// The query of a URL here, which may be a path only, may be a credential.
     Account,
-    /// `key` is a path here, `headers`, `first_token` and `auth` are clocks or classes.
+    /// Here `key` is a path, and `headers`, `first_token` and `auth` are clocks or classes.
     Settings,
-    /// Names of models: no credential, whatever they are called.
+    /// Names of models: never a credential, whatever they are called.
     Routes,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Secrets {
     /// Where they stand, in order.
     pub(super) places: Vec<Range<usize>>,
     texts: Vec<String>,
-    /// Finds the texts, however many they are.
+    /// Finds all the texts in one pass, however many there are.
     finder: Option<AhoCorasick>,
 }
 
@@ -65,7 +65,7 @@ impl Secrets {
         .settled()
     }
 
-    /// Puts the places in order, so that none is within another.
+    /// Sorts and merges the places, so that none lies within another.
     fn settled(mut self) -> Self {
         self.places.sort_by_key(|range| range.start);
         let mut places: Vec<Range<usize>> = Vec::with_capacity(self.places.len());
@@ -78,7 +78,7 @@ impl Secrets {
         Self { places, ..self }
     }
 
-    /// Leaves them out of what is said about the file: values are in backquotes there.
+    /// Masks the secrets in a diagnostic about the file: values are in backquotes there.
     pub(super) fn censor(&self, diagnostic: &mut Diagnostic) {
         diagnostic.message = self.censored(&diagnostic.message);
         diagnostic.help = diagnostic.help.as_deref().map(|help| self.censored(help));
@@ -168,7 +168,7 @@ fn names_secret(key: &str) -> bool {
     WORDS.iter().any(|secret| word.contains(secret)) || nearest(&word, WORDS).is_some()
 }
 
-/// Finds, in a text that could not be parsed, what follows such a key on its line, unless it is a variable.
+/// Finds what follows such a key on its line, unless it is a variable, in a text that could not be parsed.
 fn after_keys(text: &str) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut line_start = 0;

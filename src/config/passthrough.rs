@@ -65,7 +65,7 @@ fn glob(text: &str) -> Result<String, Complaint> {
     }
 }
 
-/// Whoever writes such a path may believe that nothing else passes.
+/// Warns because whoever writes such a path may believe that nothing else passes.
 fn warn_of_open_path(reader: &mut Reader<'_>, item: &Node, glob: &str) {
     let literal = glob.strip_suffix("/*").unwrap_or(glob);
     if literal.is_empty() || literal.contains('*') || guard_of(literal) == Some(Guard::Administered) {

@@ -59,7 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, what: &str, expected: P
     None
 }
 
-/// Whether there is at least one whole block of the expected kind (RFC 7468).
+/// Checks that there is at least one complete block of the expected kind (RFC 7468).
 fn check(bytes: &[u8], expected: Pem) -> Result<(), Complaint> {
     let name = expected.name();
     let bad = |reason: &str| {

@@ -52,7 +52,7 @@ pub(super) fn overrides(reader: &mut Reader<'_>, fields: &Fields<'_>, wider: Tim
     out
 }
 
-/// `timeouts`; warns where, laid over `wider`, no attempt could ever reach its `headers` clock.
+/// Reads `timeouts`; warns where, applied over `wider`, no attempt could ever reach its `headers` clock.
 pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: Timeouts) -> TimeoutOverrides {
     let Some(fields) = reader.fields(node, at, "`timeouts`", &keys::TIMEOUTS) else {
         return TimeoutOverrides::default();
@@ -107,7 +107,7 @@ pub(super) fn cooldown(reader: &mut Reader<'_>, node: &Node, at: Place) -> Coold
     }
 }
 
-/// `on`: a class or a status code → what is done.
+/// Reads `on`: a class or a status code → what is done.
 fn on(reader: &mut Reader<'_>, node: &Node, at: Place) -> Vec<(OnKey, Action)> {
     let mut out = Vec::new();
     for entry in reader.entries(node, at, "`on`").unwrap_or_default() {

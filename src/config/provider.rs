@@ -44,7 +44,7 @@ const HOSTS: [(&str, &str); 37] = [
     ("gateway.ai.cloudflare.com", "cloudflare"),
 ];
 
-/// Servers that people run themselves: no host tells them, but `provider` may name them.
+/// Servers that people run themselves: no host identifies them, but `provider` may name them.
 const SELF_HOSTED: [&str; 4] = ["litellm", "llama.cpp", "ollama", "vllm"];
 
 /// The provider behind `host` (lower case).
@@ -58,7 +58,7 @@ pub(super) fn of_host(host: &str) -> Option<&'static str> {
 /// The provider behind a base URL, by its host, as for an upstream that names none.
 ///
 /// # Errors
-/// What is wrong with the URL, to be read after its name.
+/// Says what is wrong with the URL, to be read after its name.
 pub fn of_url(url: &str) -> Result<Option<&'static str>, String> {
     match url::parse(url) {
         Ok(url) => Ok(of_host(&url.host)),

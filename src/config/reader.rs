@@ -1,4 +1,4 @@
-//! What every part of the schema reads with: it takes nodes apart, records each fault and goes on.
+//! The tool with which every section is read: it takes nodes apart, records each fault and continues.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use super::section::{Key, Section};
 use super::source::{Place, Source};
 use crate::notation::nearest::nearest;
 
-/// What an unset variable is replaced by where keys are optional.
+/// Replaces an unset variable where keys are optional.
 pub(super) const STAND_IN: &str = "placeholder";
-/// So many faults are searched for the name that was meant: the effort grows with faults × names.
+/// A nearest name is suggested for this many faults at most: the effort grows with faults × names.
 const HELPED_MAX: usize = 50;
 /// Longer values are cut in messages.
 const QUOTED_CHARS_MAX: usize = 60;
@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
     options: &'a LoadOptions<'a>,
     /// The file's own directory: relative paths in it start there.
     directory: PathBuf,
-    /// How the names that hold variables are written: messages show them so.
+    /// How names that contain variables are written: messages show them that way.
     written_names: HashMap<String, String>,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
@@ -43,7 +43,7 @@ pub(super) struct Text<'n> {
 pub(super) struct Fields<'n> {
     /// The mapping's own place, for what is missing in it.
     place: Place,
-    /// What the mapping is called in messages: "upstream `openai`".
+    /// How messages refer to the mapping: "upstream `openai`".
     what: String,
     section: &'static Section,
     found: Vec<(&'static str, Place, &'n Node)>,
@@ -110,8 +110,8 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// An error about a word that is not among `known`, which are Switchback's own; the help is the nearest one, or all
-    /// of a short list.
+    /// Reports a word that is not among `known`, Switchback's own words; the help is the nearest one, or all of a short
+    /// list.
     pub(super) fn unknown(&mut self, code: &'static str, place: Place, message: String, name: &str, known: &[&str]) {
         let help = self.nearest_or_all(name, known, quote);
         self.report(Diagnostic {
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         quote(self.written_names.get(name).map_or(name, String::as_str))
     }
 
-    /// Whether what a key names must be there.
+    /// Returns whether what a key names must exist.
     pub(super) fn keys_required(&self) -> bool {
         self.options.keys == KeyPolicy::Required
     }
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
     /// What a file that the configuration names holds, at most `max_bytes`.
     ///
     /// # Errors
-    /// What went wrong, as the end of a sentence.
+    /// Says what went wrong, as the end of a sentence.
     pub(super) fn file(&mut self, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
         let outcome = file::read(path, max_bytes);
         self.files_read.add(path, &outcome);
@@ -370,7 +370,7 @@ impl<'a> Reader<'a> {
         self.report(diagnostic.help(format!("the first one is in line {}", first.line)));
     }
 
-    /// Where the `nth` `${` of the scalar at `place` stands, quotes and all.
+    /// Returns where the `nth` `${` of the scalar at `place` stands, quotes included.
     fn variable_place(&self, place: Place, nth: usize, len_bytes: usize) -> Place {
         let written = self.source.at(place);
         match written.match_indices("${").nth(nth) {
@@ -382,8 +382,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A value for a message: in backquotes, on one line, not too long. Backquotes of its own would end the quotation, behind
-/// which nothing is masked: they become apostrophes.
+/// Quotes a value for a message: in backquotes, on one line, not too long. Its own backquotes become apostrophes,
+/// because they would end the quotation, outside which nothing is masked.
 pub(super) fn quote(text: &str) -> String {
     format!("`{}`", quotable(text))
 }

@@ -53,7 +53,7 @@ impl<'s> Scope<'s> {
     }
 }
 
-/// Every route in the file's order, as far as it could be read.
+/// Reads every route, in the file's order, as far as possible.
 pub(super) fn routes<'n>(
     reader: &mut Reader<'_>,
     node: &'n Node,

@@ -1,7 +1,7 @@
 //! The file's keys as a JSON Schema, for editors: completion, descriptions, and most faults while one types.
 //!
-//! Draft 7 is what editors know best (yaml-language-server). The schema never refuses what `check` accepts; `check` sees
-//! more: names that refer to each other, files, addresses.
+//! Draft 7 is what editors support best (yaml-language-server). The schema never refuses what `check` accepts; `check`
+//! finds more: names that refer to each other, files, addresses.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use super::section::{Absent, Key, Section, Shape};
 /// Any value may be, or hold, a variable.
 const VARIABLE: &str = r"\$\{";
 
-/// The schema, a JSON object. What is defined once and used in several places is in `definitions`, under the name of its section.
+/// Returns the schema, a JSON object. Sections that are used in several places are in `definitions`, under their names.
 pub fn schema() -> Value {
     let mut definitions = Map::new();
     let Value::Object(mut root) = section(&keys::FILE, &mut definitions) else {
@@ -141,7 +141,8 @@ fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
     }
 }
 
-/// `remove_headers: []` says nothing, and harms nothing; any other list must name something.
+/// Returns the least length of a list: an empty `remove_headers: []` is harmless, but any other list must name
+/// something.
 fn least_items(item: &Shape) -> u8 {
     u8::from(!matches!(item, Shape::Text))
 }

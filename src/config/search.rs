@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const IN_WORKING_DIRECTORY: &str = "./conf/switchback.yaml";
 const IN_SYSTEM: &str = "/etc/switchback/switchback.yaml";
 
-/// Why a file was taken.
+/// Why a file was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     OnCommandLine,
@@ -27,7 +27,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// The file named on the command line, else by `$SWITCHBACK_CONFIG`, else `./conf/switchback.yaml` if it is there,
+/// Finds the file: named on the command line, else by `$SWITCHBACK_CONFIG`, else `./conf/switchback.yaml` if it exists,
 /// else `/etc/switchback/switchback.yaml`.
 pub fn find(named: Option<&Path>, env: &dyn Fn(&str) -> Option<String>) -> (PathBuf, Found) {
     if let Some(named) = named {

@@ -26,12 +26,12 @@ impl Secret {
         &self.0
     }
 
-    /// Where the credential is not there and need not be.
+    /// Stands for a credential that is not there and need not be.
     fn placeholder() -> Self {
         Self::new(STAND_IN)
     }
 
-    /// Whether it stands for a credential that is not there: with [`super::KeyPolicy::Optional`] only.
+    /// Returns whether it stands for a credential that is not there; only with [`super::KeyPolicy::Optional`].
     pub fn is_placeholder(&self) -> bool {
         self.0 == STAND_IN
     }
@@ -151,7 +151,7 @@ fn from_file(reader: &mut Reader<'_>, text: &Text<'_>, path: &Path) -> Result<St
     String::from_utf8(bytes).map_err(|_| unreadable("it is not text"))
 }
 
-/// A file in the directory that systemd's `LoadCredential=` made (systemd.exec(5), "credentials").
+/// Reads a file in the directory that systemd's `LoadCredential=` made (systemd.exec(5), "credentials").
 fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, Diagnostic> {
     if text.value.is_empty() || text.value.contains('/') || text.value == ".." || text.value == "." {
         let message = format!("{} is not the name of a credential", quote(text.written));

@@ -24,11 +24,11 @@ pub(super) enum Absent {
     Required,
     /// The same as this, written.
     Written(&'static str),
-    /// What takes its place, in words.
+    /// A description of what applies instead.
     Told(&'static str),
 }
 
-/// What may be written as a value. Any single value may be, or hold, a variable.
+/// The values that may be written. Any single value may be, or contain, a variable.
 pub(super) enum Shape {
     /// Any single value.
     Text,
@@ -49,7 +49,7 @@ pub(super) enum Shape {
     /// The keys are the user's own names.
     Names {
         usual: fn() -> Vec<&'static str>,
-        /// What others look like: a regular expression.
+        /// A regular expression for the other names.
         others: &'static str,
         shape: &'static Shape,
         /// It may be empty.
@@ -61,7 +61,7 @@ pub(super) enum Shape {
 }
 
 impl Section {
-    /// Its own keys, and those of the other section.
+    /// Lists its own keys, and those of the other section.
     pub(super) fn all(&self) -> impl Iterator<Item = &'static Key> + use<> {
         let others = self.and.map_or(&[] as &[Key], |section| section.keys);
         self.keys.iter().chain(others)

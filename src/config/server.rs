@@ -121,7 +121,7 @@ fn memory(text: &str) -> Result<usize, Complaint> {
     Ok(bytes)
 }
 
-/// Warns where a body that is let in would never find room.
+/// Warns where a body within `max_body` could never find room in memory.
 fn check_fit(reader: &mut Reader<'_>, server: &Server, place: Option<Place>) {
     let most_bytes = memory::most_alone_bytes(server.memory_bytes);
     if server.max_body_bytes > most_bytes {

@@ -2,7 +2,7 @@
 
 use super::diagnostic::Complaint;
 
-/// The mode of a socket that says nothing: everybody may connect, which is what lets a proxy in that runs as another user.
+/// The default mode of a socket: everybody may connect, so that a proxy which runs as another user can.
 pub const OPEN_SOCKET_MODE: u32 = 0o666;
 
 /// `0660`, `0o660` or `660`, however YAML would read it.

@@ -37,7 +37,7 @@ impl Place {
 pub struct Source {
     pub file: PathBuf,
     text: String,
-    /// What no excerpt may show, in order.
+    /// What excerpts must not show, in order.
     secrets: Vec<Range<usize>>,
 }
 
@@ -69,7 +69,7 @@ impl Source {
         &self.text
     }
 
-    /// What stands at `place`.
+    /// Returns the text at `place`.
     pub(super) fn at(&self, place: Place) -> &str {
         self.text.get(place.range()).unwrap_or("")
     }
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// No excerpt shows these bytes from now on: ranges in order, none within another.
+    /// Hides these bytes from all excerpts: ranges in order, none within another.
     pub(super) fn hide(&mut self, secrets: Vec<Range<usize>>) {
         self.secrets = secrets;
     }
@@ -97,7 +97,7 @@ impl Source {
         self.secrets[..after].last().is_some_and(|range| range.contains(&at))
     }
 
-    /// The place `within` bytes after `start`, `len_bytes` long; both on the text's character borders.
+    /// Returns the place `within` bytes after `start` and `len_bytes` long; both on character boundaries of the text.
     pub(super) fn further(&self, start: Place, within: usize, len_bytes: usize) -> Place {
         let skipped = self
             .text
@@ -182,7 +182,7 @@ impl Source {
     }
 }
 
-/// What a terminal shows as it is: a control character would move the cursor.
+/// Replaces control characters, which would move a terminal's cursor.
 fn printable(character: char) -> char {
     match character {
         '\t' | '\r' => ' ',

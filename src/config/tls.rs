@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::source::Place;
 use super::{BaseUrl, Identity, UpstreamTls, keys, quantity, url};
 
-/// Reads `tls`; warns where it has no effect, or takes the protection away.
+/// Reads `tls`; warns where it has no effect, or removes protection.
 pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl) -> UpstreamTls {
     if !url.https {
         reader.report(Diagnostic::warning(

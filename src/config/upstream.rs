@@ -30,7 +30,7 @@ impl std::fmt::Debug for Upstream {
     }
 }
 
-/// Every upstream in the file's order, the faulty ones too: so that their names are known.
+/// Reads every upstream in the file's order, including faulty ones, so that their names are known.
 pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy: &Policy) -> Vec<Upstream> {
     let Some(entries) = reader.entries(node, at, "`upstreams`") else {
         return Vec::new();
@@ -103,7 +103,7 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
     upstream
 }
 
-/// What each request to it carries.
+/// Reads what each request to it carries.
 fn requests(reader: &mut Reader<'_>, fields: &Fields<'_>, upstream: &mut Upstream) {
     if let Some((node, at)) = fields.section("key") {
         upstream.key = secret::key(reader, node, at);
@@ -148,7 +148,7 @@ fn blank(name: &str) -> Upstream {
     }
 }
 
-/// `[a-z0-9][a-z0-9_-]*`, at most 64 of them: the name becomes a header's value and a metric's label.
+/// Checks for `[a-z0-9][a-z0-9_-]*`, at most 64 characters: the name becomes a header's value and a metric's label.
 fn is_name(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.len() <= 64

@@ -7,7 +7,7 @@ const CODE: &str = "invalid-url";
 const HELP: &str = "give the base URL that the provider's own SDK takes, as in `https://api.openai.com/v1`";
 
 impl BaseUrl {
-    /// Stands where no valid URL does: after a fault, or for an unset variable.
+    /// Stands in for a valid URL: after a fault, or for an unset variable.
     pub(super) fn placeholder() -> Self {
         let host = "placeholder.invalid".to_owned();
         Self {
@@ -19,12 +19,12 @@ impl BaseUrl {
         }
     }
 
-    /// Whether there was no valid URL.
+    /// Returns whether there was no valid URL.
     pub(super) fn is_placeholder(&self) -> bool {
         *self == Self::placeholder()
     }
 
-    /// Whether requests stay on this machine.
+    /// Returns whether requests stay on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         let name = self.host.as_str();
         name == "localhost"
@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str) -> Result<BaseUrl, Complaint> {
     })
 }
 
-/// Host and port; `None` where the port is none.
+/// Splits host and port; `None` where the port is invalid.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
     match authority[after_brackets..].rfind(':') {
@@ -107,7 +107,8 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// Letters, digits, `-`, `_` and `.`, in labels that are not empty: RFC 1123 and the `_` that private zones use.
+/// Checks for letters, digits, `-`, `_` and `.`, in labels that are not empty: RFC 1123 and the `_` that private zones
+/// use.
 pub(super) fn is_host(host: &str) -> bool {
     host.len() <= 253
         && host.trim_end_matches('.').split('.').all(|label| {

@@ -37,7 +37,7 @@ pub(super) fn actions() -> Vec<&'static str> {
     of(&Action::NAMES)
 }
 
-/// What stands for a number that Switchback finds itself.
+/// The word for a number that Switchback determines itself.
 pub(super) fn auto() -> Vec<&'static str> {
     vec!["auto"]
 }
@@ -58,7 +58,7 @@ pub(super) fn http_versions() -> Vec<&'static str> {
     of(&HTTP_VERSIONS)
 }
 
-/// What means something else where it is written in place of a key.
+/// The words with a meaning of their own in place of a key.
 pub(super) fn keys() -> Vec<&'static str> {
     vec!["passthrough", "none"]
 }

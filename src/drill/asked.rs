@@ -94,7 +94,7 @@ impl Endpoint {
         )
     }
 
-    /// How many events at the start of a stream say nothing yet.
+    /// Returns how many events at the start of a stream carry nothing meaningful.
     pub(crate) fn opening(self) -> usize {
         match self {
             Endpoint::Chat => 1,

@@ -87,7 +87,8 @@ pub(crate) fn chunk(asked: &Asked, stamp: &Stamp, choices: &Value) -> Value {
     })
 }
 
-/// `stream_options.include_usage`: `usage` is null in every chunk, and one more chunk, without choices, brings it.
+/// Applies `stream_options.include_usage`: `usage` is null in every chunk, and one more chunk, without choices, carries
+/// it.
 fn with_usage(asked: &Asked, mut chunks: Vec<Value>, mut last: Value) -> Vec<String> {
     if asked.body["stream_options"]["include_usage"] == Value::Bool(true) {
         for chunk in &mut chunks {

@@ -98,8 +98,8 @@ async fn respond(request: &Request, stand_ins: &[Arc<StandIn>]) -> Result<Value,
     Ok(state(stand_in))
 }
 
-/// A page in a browser can send requests to loopback, under a name of its own (DNS rebinding) or from its own
-/// origin: only plain clients that mean this address are served.
+/// Refuses browsers: a page can send requests to loopback, under a name of its own (DNS rebinding) or from its own
+/// origin. Only plain clients that mean this address are served.
 fn guard(request: &Request) -> Result<(), Refusal> {
     if request.header("origin").is_some() {
         return Err((

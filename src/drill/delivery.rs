@@ -5,21 +5,21 @@ use std::time::Duration;
 use super::answer::{Answer, Body};
 use super::wire::{Connection, LAST_CHUNK, chunk, head};
 
-/// Time between two events of a stream, so that one sees it stream.
+/// The time between two events of a stream, so that one can watch it stream.
 const EVENT_GAP: Duration = Duration::from_millis(20);
 
-/// How an answer is brought.
+/// How an answer is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Whole,
-    /// Two thirds, then the connection is closed.
+    /// Two thirds are sent, then the connection is closed.
     Cut,
     /// A half, then nothing more.
     Stall,
 }
 
 impl Delivery {
-    /// How much of `parts` is sent.
+    /// Returns how many of `parts` are sent.
     fn share(self, parts: usize) -> usize {
         match self {
             Delivery::Whole => parts,
@@ -67,7 +67,7 @@ pub(crate) async fn deliver(connection: &mut Connection, answer: &Answer, delive
     }
 }
 
-/// Whether all events were sent before the client left.
+/// Sends the events. Returns whether all were sent before the client left.
 async fn stream(connection: &mut Connection, events: &[String]) -> bool {
     for (number, event) in events.iter().enumerate() {
         if number > 0 && connection.left_within(EVENT_GAP).await {

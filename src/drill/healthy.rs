@@ -1,5 +1,5 @@
-//! A request → the answer that a healthy provider would give, or one that begins so and turns out to be an error. Pure: what
-//! differs each time comes in a [`Stamp`].
+//! Answers of a healthy provider, or ones that begin that way and turn out to be an error. Pure: what differs each time
+//! is in a [`Stamp`].
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::provider::{Family, Identity, Stamp, headers};
 use super::refusal;
 use super::{chat, embeddings, messages, models, responses};
 
-/// What a healthy provider says.
+/// Returns what a healthy provider answers.
 pub(crate) fn answer(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Answer {
     let family = identity.family(asked.protocol);
     let mut headers = headers(family, stamp, None);
@@ -50,7 +50,8 @@ fn events(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Vec<String> {
     events
 }
 
-/// Status 200, and an error before anything meaningful: as an event where the request streams, else as the body.
+/// Returns status 200 with an error before anything meaningful: as an event where the request streams, else as the
+/// body.
 pub(crate) fn with_error_inside(identity: &Identity, asked: &Asked, stamp: &Stamp, in_stream: bool) -> Answer {
     let mut answer = answer(identity, asked, stamp);
     match &mut answer.body {

@@ -1,4 +1,4 @@
-//! Whom a stand-in stands for: the headers that this provider puts on every answer.
+//! The provider that a stand-in plays: the headers that it puts on every answer.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) struct Identity {
     pub provider: Option<String>,
 }
 
-/// What is different at each request: given, so that answers are made without a clock or a source of chance.
+/// What differs between requests. It is passed in, so that answers are made without a clock or a source of chance.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamp {
     /// 32 hexadecimal digits, unique.

@@ -11,8 +11,8 @@ use super::chat;
 use super::provider::{Family, Identity, Stamp, headers};
 use crate::protocol::Protocol;
 
-/// What `retry-after` says with a 429 unless the fault says otherwise: longer than a proxy waits on one target by
-/// default, and soon over.
+/// The `retry-after` of a 429 unless the fault says otherwise: longer than a proxy waits on one target by default, but
+/// soon over.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 const OPENAI_BROKEN: &str = "The server had an error processing your request. Sorry about that! You can retry your \
@@ -44,7 +44,7 @@ pub(crate) fn with_status(
     refuse(family, stamp, status, wait, &body)
 }
 
-/// What the provider says when it has too much to do.
+/// Returns what the provider answers when it is overloaded.
 pub(crate) fn overloaded(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Answer {
     let status = if asked.protocol == Protocol::Anthropic {
         529
@@ -54,7 +54,7 @@ pub(crate) fn overloaded(identity: &Identity, asked: &Asked, stamp: &Stamp) -> A
     with_status(identity, asked, stamp, status, None)
 }
 
-/// What the provider says when the account is empty.
+/// Returns what the provider answers when the account is empty.
 pub(crate) fn out_of_credits(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Answer {
     let family = identity.family(asked.protocol);
     match family {

@@ -72,10 +72,10 @@ pub(crate) struct Door {
     calls: mpsc::Receiver<Call>,
 }
 
-/// Answered when the port is as it should be.
+/// Answered once the port is in the requested state.
 type Call = oneshot::Sender<io::Result<()>>;
 
-/// While the stand-in refuses, a second socket, bound and not listening, keeps the port: nobody else gets it, and
+/// While the stand-in refuses, a second socket, bound but not listening, keeps the port: nobody else gets it, and
 /// whoever connects is refused.
 struct Port {
     listener: Option<TcpListener>,
@@ -124,7 +124,8 @@ impl StandIn {
         self.lock().all == Fault::Refuse
     }
 
-    /// Sets or clears (`ok`) a fault; back when it holds. Clearing without a model clears those of models too.
+    /// Sets or clears (`ok`) a fault; returns when it is in effect. Clearing without a model clears those of models
+    /// too.
     pub(crate) async fn set(&self, model: Option<String>, fault: Fault) -> Result<(), SetError> {
         self.lock().set(model, fault)?;
         let (done, outcome) = oneshot::channel();
@@ -298,7 +299,7 @@ impl Faults {
 }
 
 impl Port {
-    /// Opens or closes the port, as it should be.
+    /// Opens or closes the port, as requested.
     fn conform(&mut self, refuses: bool) -> io::Result<()> {
         if refuses {
             self.listener = None;
@@ -329,8 +330,8 @@ impl Port {
 }
 
 impl Connection {
-    /// Answers a request that can't be read, and reads on for a moment: closing at once would make the kernel reset
-    /// the connection before the client has read the answer.
+    /// Answers a request that cannot be read, and keeps reading for a moment: closing at once would make the kernel
+    /// reset the connection before the client has read the answer.
     pub(crate) async fn refuse(&mut self, status: u16, text: &str) {
         let body = serde_json::json!({ "error": { "message": text, "type": "invalid_request_error", "param": null,
             "code": null } })
@@ -346,7 +347,7 @@ impl Connection {
         }
     }
 
-    /// Waits, and tells whether the client left meanwhile.
+    /// Waits, and returns whether the client left meanwhile.
     pub(crate) async fn left_within(&mut self, wait: Duration) -> bool {
         tokio::time::timeout(wait, self.left()).await.is_ok()
     }

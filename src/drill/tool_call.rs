@@ -10,8 +10,8 @@ pub(crate) struct ToolCall {
     pub arguments: Value,
 }
 
-/// The forced call, in any of the three request shapes: chat nests a tool in `function`, responses and messages
-/// don't; the schema is `parameters` or `input_schema`.
+/// Finds the tool that must be called, in any of the three request shapes: chat nests a tool in `function`, responses
+/// and messages do not; the schema is `parameters` or `input_schema`.
 pub(crate) fn forced(body: &Value) -> Option<ToolCall> {
     let choice = &body["tool_choice"];
     let kind = choice.as_str().or_else(|| choice["type"].as_str())?;

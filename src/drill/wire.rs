@@ -13,7 +13,7 @@ use crate::protocol::percent;
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
 const CHUNK_LINE_MAX_BYTES: usize = 4 * 1024;
-/// What a client may send ahead while its answer is still running.
+/// How much a client may send ahead while its answer is still being sent.
 const AHEAD_MAX_BYTES: usize = 64 * 1024;
 /// Longest silence within a request.
 const READ_MAX: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-/// Why no request came.
+/// Why no request arrived.
 #[derive(Debug)]
 pub(crate) enum WireError {
     /// The client closed, reset or fell silent.
@@ -218,7 +218,7 @@ impl Connection {
         }
     }
 
-    /// Ends when the client has left; what it sends ahead is kept for the next request.
+    /// Returns when the client has left; what it sends ahead is kept for the next request.
     pub(crate) async fn left(&mut self) {
         while self.buffer.len() < AHEAD_MAX_BYTES {
             match self.stream.read_buf(&mut self.buffer).await {
@@ -229,7 +229,7 @@ impl Connection {
         std::future::pending::<()>().await;
     }
 
-    /// Reads and forgets what comes, for at most `wait`.
+    /// Reads and discards input for at most `wait`.
     pub(crate) async fn drain(&mut self, wait: Duration) {
         let forget = async {
             while self.read_more(wait).await.is_ok() {
@@ -275,7 +275,7 @@ pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
     framed
 }
 
-/// What ends a chunked body.
+/// The end of a chunked body.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// The value of `name` in a query string, percent-decoded; `None` where it is missing or not UTF-8.

@@ -15,8 +15,8 @@ const SECONDS_PER_DAY: u64 = 86_400;
 const JULIAN_DAY_OF_1970: i32 = 2_440_588;
 const TEXT_BYTES: usize = "2026-11-22T01:02:03.456Z".len();
 
-/// UTC, to the millisecond, with `{:.0}` to the second. A time before 1970 is written as its first instant, one after 9999 as
-/// its last second.
+/// A time in UTC, to the millisecond, or with `{:.0}` to the second. A time before 1970 is written as its first
+/// instant, one after 9999 as its last second.
 pub struct Timestamp(pub SystemTime);
 
 impl fmt::Display for Timestamp {
@@ -31,7 +31,7 @@ impl fmt::Display for Timestamp {
 }
 
 impl Timestamp {
-    /// Appends it as it is displayed. Each line of the log has one, so it is not left to the formatter.
+    /// Appends the time as it is displayed. Each line of the log has one, so the formatter is avoided.
     pub fn push_to(&self, out: &mut String) {
         let since_epoch = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
         let seconds = since_epoch.as_secs().min(LAST_UNIX_SECOND);
@@ -70,7 +70,7 @@ pub fn of_unix_seconds(seconds: u64) -> String {
     format!("{:.0}", Timestamp(UNIX_EPOCH + since))
 }
 
-/// Reads what RFC 3339 allows, offsets and fractions of a second included. Times before 1970 are none.
+/// Reads RFC 3339, offsets and fractions of a second included. `None` for times before 1970.
 pub fn read(text: &str) -> Option<SystemTime> {
     let read = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     (read >= OffsetDateTime::UNIX_EPOCH).then(|| read.into())

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// How many milliseconds a unit has.
+/// Returns how many milliseconds a unit has.
 pub fn unit_ms(unit: &str) -> Option<u32> {
     match unit {
         "ms" => Some(1),

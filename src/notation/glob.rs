@@ -1,8 +1,8 @@
 //! Patterns in which `*` stands for any text, none included.
 
-/// Whether `name` matches `pattern`, in which `*` stands for any run of characters, the empty one too.
+/// Returns whether `name` matches `pattern`, in which `*` stands for any run of characters, including an empty one.
 ///
-/// Linear in `name` for each star: on a mismatch only the last star takes one more character.
+/// The work is linear in `name` for each star: on a mismatch only the last star takes one more character.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
@@ -30,10 +30,10 @@ pub fn literal_chars(pattern: &str) -> usize {
     pattern.chars().filter(|&c| c != '*').count()
 }
 
-/// Whether every text that `narrow` stands for is one of `wide` too.
+/// Returns whether every text that matches `narrow` also matches `wide`.
 ///
-/// A `*` of `narrow` can become any text, so only a `*` of `wide` can take it: which is what matching `narrow`
-/// itself, letter by letter, asks.
+/// A `*` of `narrow` can become any text, so only a `*` of `wide` can take it. Matching `narrow` itself, letter by
+/// letter, checks exactly that.
 pub fn covers(wide: &str, narrow: &str) -> bool {
     matches(wide, narrow)
 }

@@ -1,9 +1,9 @@
-//! What looks like a key. Where a mistake hides a name from whoever reads a diagnostic, only what is [surely](surely) one
-//! counts; where a mistake shows a key to others, whatever [may be](perhaps) one.
+//! Texts that look like keys. Where a false alarm would hide a name from the reader of a diagnostic, only what is
+//! [surely](surely) a key counts; where a miss would show a key to others, whatever [may be](perhaps) one counts.
 
 use std::ops::Range;
 
-/// How keys begin that are made by the providers, and by those who sell access to them.
+/// The prefixes of keys that providers, and resellers of access to them, issue.
 const BEGINNINGS: [&str; 17] = [
     "sk-", "sk_", "pk-", "pk_", "rk_", "gsk_", "csk-", "xai-", "aiza", "akia", "asia", "hf_", "r8_", "pplx-", "nvapi-",
     "ghp_", "eyj",
@@ -11,7 +11,7 @@ const BEGINNINGS: [&str; 17] = [
 /// A run of letters and digits as long as this is no word.
 const RUN_MIN_BYTES: usize = 32;
 
-/// What is surely a key is no shorter if it begins as one: `sk-demo` is a name.
+/// A text with such a prefix is surely a key from this length on: `sk-demo` is a name.
 pub const SURELY_BEGUN_MIN_BYTES: usize = 16;
 /// A run as long as this, with digits and letters in both cases, is surely random: names of models have dashes and dots.
 const SURELY_RANDOM_MIN_BYTES: usize = 20;
@@ -21,15 +21,15 @@ const PERHAPS_BEGUN_MIN_BYTES: usize = 6;
 const PERHAPS_RANDOM_MIN_BYTES: usize = 16;
 /// A token as long as this, with dashes in it, may be random as a whole.
 const PERHAPS_TOKEN_MIN_BYTES: usize = 40;
-/// What follows `Bearer` and is as long as this may be a key.
+/// A text of this length after `Bearer` may be a key.
 const BEARER_MIN_BYTES: usize = 8;
 
-/// Where `text` has what is surely a key, in order; names of models, hosts and files are none.
+/// Finds, in order, the parts of `text` that are surely keys; names of models, hosts and files are not.
 pub fn surely(text: &str) -> impl Iterator<Item = Range<usize>> {
     tokens(text, "_-.+~").filter(|token| is_surely_key(&text[token.clone()]))
 }
 
-/// Where `text` has what may be a key, or one that is masked, in order.
+/// Finds, in order, the parts of `text` that may be keys, masked ones included.
 pub fn perhaps(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut after_bearer = false;
     tokens(text, "_-+/=.*~").filter(move |token| {
@@ -111,7 +111,7 @@ fn is_perhaps_random(token: &str) -> bool {
     runs.any(is_random) || as_a_whole || is_uuid(token)
 }
 
-/// Some providers' keys are UUIDs.
+/// Returns whether `token` is a UUID, as some providers' keys are.
 fn is_uuid(token: &str) -> bool {
     let lengths: Vec<usize> = token.split('-').map(str::len).collect();
     lengths == [8, 4, 4, 4, 12] && token.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')

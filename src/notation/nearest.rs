@@ -20,7 +20,7 @@ pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, removals, replacements and swaps of neighbours (optimal string alignment), without regard to case.
+/// Counts insertions, removals, replacements and swaps of neighbours (optimal string alignment), ignoring case.
 pub fn edits(left: &str, right: &str) -> usize {
     strsim::osa_distance(&left.to_lowercase(), &right.to_lowercase())
 }

@@ -1,14 +1,15 @@
-//! What is an account's own, by path: what it keeps, and how it is run. A model in a body leads to none of it.
+//! Paths that belong to an account: what it stores, and how it is administered. A model in a body never leads there.
 
 use super::endpoint::{endpoint, names_model};
 use super::path::segments_seen;
 
-/// How well a path is guarded. The order is that of strength.
+/// How well a path is guarded, from weakest to strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guard {
-    /// It is about what an account keeps: no model leads there, `server.passthrough` does.
+    /// The path belongs to what an account stores: no model leads there, but `server.passthrough` does.
     Kept,
-    /// It runs an account, or the host of a model: only a path that `server.passthrough` names is let through.
+    /// The path administers an account, or the host of a model: only a path that `server.passthrough` names is let
+    /// through.
     Administered,
 }
 
@@ -24,7 +25,7 @@ pub struct Guarded {
 
 use Guard::{Administered, Kept};
 
-/// Every guarded path, once: the gateway heeds this table, and docs/security.md is held to it.
+/// Every guarded path: the gateway obeys this table, and a test compares it with docs/security.md.
 pub const GUARDED: &[Guarded] = &[
     Guarded {
         guard: Kept,
@@ -207,7 +208,7 @@ pub const GUARDED: &[Guarded] = &[
     },
 ];
 
-/// How the normal path `path` is guarded, if it is.
+/// Returns how the normal path `path` is guarded, if it is.
 pub fn guard_of(path: &str) -> Option<Guard> {
     if names_model(endpoint(path)) {
         return None;
@@ -226,7 +227,7 @@ pub fn guard_of(path: &str) -> Option<Guard> {
     rows.map(|row| row.guard).max()
 }
 
-/// Whether `pattern` is found in a path of the segments `seen`.
+/// Returns whether `pattern` occurs in a path whose segments are `seen`.
 fn leads_to(seen: &[&str], pattern: &str) -> bool {
     let (pattern, at_end) = pattern.strip_suffix('$').map_or((pattern, false), |rest| (rest, true));
     let (pattern, at_start) = pattern.strip_prefix('/').map_or((pattern, false), |rest| (rest, true));
@@ -251,13 +252,14 @@ fn is_meant(wanted: &str, segment: &str) -> bool {
     }
 }
 
-/// `resp_68af…`, `chatcmpl-…`: providers' identifiers have digits, the names of endpoints have not.
+/// Returns whether `segment` looks like an identifier (`resp_68af…`, `chatcmpl-…`): providers' identifiers have digits,
+/// and the names of endpoints do not.
 fn is_identifier(segment: &str) -> bool {
     const PREFIXES: [&str; 4] = ["resp_", "chatcmpl", "video_", "agent_"];
     segment.bytes().any(|byte| byte.is_ascii_digit()) || PREFIXES.iter().any(|prefix| segment.starts_with(prefix))
 }
 
-/// What may come before an endpoint: `api`, `openai` and versions.
+/// Returns whether `segment` may precede an endpoint: `api`, `openai` and versions.
 fn is_prefix(segment: &str) -> bool {
     let is_version = || {
         let digits = segment.strip_prefix('v').unwrap_or_default();

@@ -18,7 +18,7 @@ pub struct MalformedChunk;
 #[derive(Debug, Default)]
 pub struct ChunkedBody {
     at: At,
-    /// How much of the chunk is to come, once its size is known.
+    /// How much of the chunk is still to come, once its size is known.
     left: u64,
     /// Digits of a size, bytes of an extension or of the trailers so far.
     counted: usize,
@@ -41,10 +41,10 @@ enum At {
 }
 
 impl ChunkedBody {
-    /// How many of `bytes` belong to the body: all, unless it ends there.
+    /// Returns how many of `bytes` belong to the body: all, unless it ends there.
     ///
     /// # Errors
-    /// Where the framing is none.
+    /// The framing is invalid.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, MalformedChunk> {
         let mut at = 0;
         while at < bytes.len() && self.at != At::End {
@@ -125,7 +125,7 @@ impl ChunkedBody {
 mod tests {
     use super::*;
 
-    /// How many bytes the body has, if it ends; fed whole and byte by byte.
+    /// Returns how many bytes the body has, if it ends; it is fed both whole and byte by byte.
     fn read(bytes: &[u8]) -> Result<Option<usize>, MalformedChunk> {
         let mut whole = ChunkedBody::default();
         let outcome = whole.feed(bytes).map(|count| whole.is_ended().then_some(count));

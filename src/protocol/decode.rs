@@ -1,5 +1,5 @@
-//! Compressed answers, decoded as far as judging needs: error bodies behind a CDN are often compressed, for every
-//! SDK sends `accept-encoding`. What the client gets is never what was decoded here.
+//! Compressed answers, decoded as far as judging needs: error bodies behind a CDN are often compressed, because every
+//! SDK sends `accept-encoding`. The client never gets what was decoded here.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,8 +12,8 @@ use super::HELD_MAX_BYTES;
 /// Zstandard's `--long` is refused: its window alone could take 128 MiB.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
-/// The decoded start of a body, at most [`HELD_MAX_BYTES`]. Bytes that can't be decoded, or carry an encoding that
-/// we don't know, come back as they are: some servers announce an encoding and don't apply it.
+/// Decodes the start of a body, at most [`HELD_MAX_BYTES`]. Bytes that cannot be decoded, or whose encoding is unknown,
+/// are returned as they are: some servers announce an encoding and do not apply it.
 pub fn prefix<'a>(headers: &HeaderMap, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     let raw = &bytes[..bytes.len().min(HELD_MAX_BYTES)];
     let Some(mut decoder) = Decoder::of(headers) else {
@@ -28,7 +28,7 @@ pub fn prefix<'a>(headers: &HeaderMap, bytes: &'a [u8]) -> Cow<'a, [u8]> {
     }
 }
 
-/// Whether the body carries an encoding, of whatever kind.
+/// Returns whether the body carries an encoding, of whatever kind.
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_ENCODING)
@@ -52,7 +52,7 @@ enum Inner {
 }
 
 impl Decoder {
-    /// Finds how the answer is compressed. `None`: it is not, or in a way that we can't undo.
+    /// Finds how the answer is compressed. `None`: it is not, or in a way that cannot be undone here.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let encoding = headers
             .get(CONTENT_ENCODING)?
@@ -97,7 +97,7 @@ impl Decoder {
         self.stopped = written.is_err();
     }
 
-    /// What was decoded since the last call.
+    /// Takes what was decoded since the last call.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let sink = match &mut self.inner {
             Inner::Deflate => return Vec::new(),
@@ -110,7 +110,7 @@ impl Decoder {
         std::mem::take(&mut sink.bytes)
     }
 
-    /// Nothing more will come of it.
+    /// Returns whether nothing more will be decoded.
     pub(super) fn has_stopped(&self) -> bool {
         self.stopped
     }

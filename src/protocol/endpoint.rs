@@ -1,4 +1,4 @@
-//! What endpoints ask for, by their paths (without `/v1`).
+//! What endpoints need, by their paths (without `/v1`).
 
 /// Endpoints whose body, JSON or a form, names a model; without one they are refused rather than passed through.
 const MODEL_ENDPOINTS: [&str; 18] = [
@@ -22,12 +22,12 @@ const MODEL_ENDPOINTS: [&str; 18] = [
     "/score",
 ];
 
-/// Whether this endpoint's requests can't do without a model.
+/// Returns whether this endpoint's requests must name a model.
 pub fn names_model(endpoint: &str) -> bool {
     MODEL_ENDPOINTS.contains(&endpoint)
 }
 
-/// What a normal path asks for, without the versions that it begins with.
+/// Strips the versions that a normal path begins with.
 ///
 /// SDKs are given base URLs with and without `/v1`, and Anthropic's put `/v1` before every path of their own:
 /// `/v1/chat/completions` → `/chat/completions`; `/v1/v1/messages` → `/messages`; `/v1` → ``.

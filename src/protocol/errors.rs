@@ -12,11 +12,11 @@ pub struct GatewayError {
     pub status: u16,
     /// The word for programs: `model_not_found`, `upstreams_exhausted`, …
     pub code: &'static str,
-    /// What people read: what happened, where, what to do. It has no secret and nothing of a prompt.
+    /// The text for people: what happened, where, and what to do. It contains no secret and nothing of a prompt.
     pub message: String,
     /// The member of the request that is at fault.
     pub param: Option<&'static str>,
-    /// What was tried, where that is why.
+    /// The attempts, where they are the reason.
     pub attempts: Vec<Tried>,
 }
 
@@ -87,8 +87,8 @@ impl Tried {
     }
 }
 
-/// The last event of a stream that broke after commit. The connection must then be aborted, never ended cleanly.
-/// OpenAI's SDKs raise over a `data` object with an `error`, Anthropic's only over an event that is named `error`.
+/// Writes the last event of a stream that broke off after commit. The connection must then be aborted, never ended
+/// cleanly. OpenAI's SDKs raise on a `data` object with an `error`, Anthropic's only on an event that is named `error`.
 pub fn stream_error_event(protocol: Protocol, cut: Cut, error: &GatewayError, request_id: &str) -> Bytes {
     let name = match protocol {
         Protocol::OpenAi => "",
@@ -99,7 +99,7 @@ pub fn stream_error_event(protocol: Protocol, cut: Cut, error: &GatewayError, re
     Bytes::from(event)
 }
 
-/// <https://platform.openai.com/docs/guides/error-codes>
+/// Returns the `type` of an error: <https://platform.openai.com/docs/guides/error-codes>
 fn openai_type(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
@@ -111,7 +111,7 @@ fn openai_type(status: u16) -> &'static str {
     }
 }
 
-/// <https://docs.anthropic.com/en/api/errors>
+/// Returns the `type` of an error: <https://docs.anthropic.com/en/api/errors>
 fn anthropic_type(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",

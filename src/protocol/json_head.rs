@@ -2,7 +2,7 @@
 //!
 //! Only top-level members are looked at and nothing is built, so neither nesting nor splits matter.
 
-/// What the bytes so far say.
+/// What the bytes so far mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Head {
     Undecided,
@@ -14,8 +14,8 @@ pub(super) enum Head {
 #[derive(Debug)]
 pub(super) struct JsonHead {
     at: At,
-    /// Scalars before the first list or object are passed over: the path's answers always have one
-    /// (`choices`, `content`, `output`). Else the first member decides.
+    /// Scalars before the first list or object are skipped: the path's answers always have one (`choices`, `content`,
+    /// `output`). Otherwise the first member decides.
     passes_scalars: bool,
     key: Vec<u8>,
     text: Vec<u8>,
@@ -43,7 +43,7 @@ enum At {
     After,
 }
 
-/// Names and values that matter are shorter; of longer ones only the start is kept.
+/// The names and values that matter are shorter; of longer ones only the start is kept.
 const WORD_MAX_BYTES: usize = 32;
 
 impl JsonHead {
@@ -60,7 +60,7 @@ impl JsonHead {
         }
     }
 
-    /// Reads on until decided. Bytes that are no JSON object decide for an answer: it isn't ours to check.
+    /// Reads until decided. Bytes that are no JSON object count as an answer: checking them is not the gateway's task.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Head {
         for &byte in bytes {
             let head = self.step(byte);
@@ -107,7 +107,7 @@ impl JsonHead {
         self.scalar(!self.text.is_empty())
     }
 
-    /// Outside of strings and literals.
+    /// Reads a byte outside of strings and literals.
     fn between(&mut self, byte: u8) -> Head {
         if byte.is_ascii_whitespace() {
             return Head::Undecided;

@@ -1,18 +1,18 @@
-//! What of a request's header and query is meant for a provider, and what belongs to its client.
+//! Which parts of a request's header and query are meant for a provider, and which belong to its client.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use super::percent;
 
-/// When a field of the client's stays at the gateway.
+/// When one of the client's fields stays at the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stays {
-    /// Whoever the upstream is.
+    /// It stays, whatever the upstream is.
     Always,
-    /// Where the upstream has a credential of its own, or none: `key: passthrough` lets it through.
+    /// It stays where the upstream has a credential of its own, or none: `key: passthrough` lets it through.
     WithCredential,
-    /// Never, although a shorter name of the table says so.
+    /// It passes, although a shorter name of the table says otherwise.
     Never,
 }
 
@@ -25,7 +25,7 @@ pub struct Fields {
     pub reason: &'static str,
 }
 
-/// Where the client's credential may stand; a subprotocol of a websocket is looked at by item.
+/// The fields in which the client's credential may stand; the subprotocols of a websocket are checked one by one.
 pub const CREDENTIALS: &[&str] = &[
     "authorization",
     "x-api-key",
@@ -53,7 +53,8 @@ pub const CREDENTIALS: &[&str] = &[
     "*-subscription-key",
 ];
 
-/// Every header field that does not simply pass, once: the gateway heeds this table, and docs/security.md is held to it.
+/// Every header field that does not simply pass: the gateway obeys this table, and a test compares it with
+/// docs/security.md.
 pub const FIELDS: &[Fields] = &[
     Fields {
         stays: Stays::WithCredential,
@@ -203,17 +204,17 @@ pub const CREDENTIAL_PARAMETERS: &[&str] = &[
     "subscriptionkey",
 ];
 
-/// Subprotocols of a websocket (items of `sec-websocket-protocol`) that carry the client's credential or name its
-/// account, by their beginnings: browsers have no other place for them.
+/// Prefixes of websocket subprotocols (items of `sec-websocket-protocol`) that carry the client's credential or name
+/// its account: browsers have no other place for them.
 pub const CREDENTIAL_SUBPROTOCOLS: &[&str] = &["openai-insecure-api-key.", "openai-organization.", "openai-project."];
 
-/// When a header field of the client's stays at the gateway; `None` where nobody knows it, so that it passes.
+/// Returns when one of the client's header fields stays at the gateway; `None` for an unknown field, which passes.
 pub fn stays(name: &str) -> Option<Stays> {
     static INDEX: LazyLock<Index> = LazyLock::new(Index::new);
     INDEX.find(name)
 }
 
-/// Whether the parameter `name`, as it stands in a query, carries a credential.
+/// Returns whether the parameter `name`, as it stands in a query, carries a credential.
 pub fn is_credential_parameter(name: &str) -> bool {
     let bare: String = parameter_name(name)
         .chars()
@@ -228,7 +229,7 @@ pub fn parameter_name(name: &str) -> String {
     String::from_utf8_lossy(&decoded).to_lowercase()
 }
 
-/// Whether `item` of `sec-websocket-protocol` carries the client's credential.
+/// Returns whether `item` of `sec-websocket-protocol` carries the client's credential.
 pub fn is_credential_subprotocol(item: &str) -> bool {
     let item = item.trim();
     let begins = |start: &&str| {
@@ -238,7 +239,7 @@ pub fn is_credential_subprotocol(item: &str) -> bool {
     CREDENTIAL_SUBPROTOCOLS.iter().any(begins)
 }
 
-/// The table, so that a name is compared with few others: this is asked for every field of every request.
+/// An index of the table, so that a name is compared with few others: every field of every request is looked up.
 struct Index {
     /// Whole names by their length.
     whole: [Vec<Entry>; WHOLE_MAX_BYTES + 1],
@@ -292,7 +293,7 @@ impl Index {
     }
 }
 
-/// Where names with this beginning are found.
+/// Returns the bucket of names with this beginning.
 fn bucket(name: &str) -> usize {
     let low_bits = |byte: &u8| usize::from(byte & 0x1f);
     match name.as_bytes() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Protocol;
 use crate::notation::date;
 
-/// The body that lists `names`. `created` is in unix seconds.
+/// Writes the body that lists `names`. `created` is in Unix seconds.
 ///
 /// Sources: <https://platform.openai.com/docs/api-reference/models/list>,
 /// <https://docs.anthropic.com/en/api/models-list>.

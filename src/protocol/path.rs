@@ -1,7 +1,7 @@
-//! The path of a request in its normal form, and what servers may take it for.
+//! The path of a request in its normal form, and the other ways in which servers may read it.
 //!
-//! Servers read one path differently: some decode it twice, take `\` for `/`, cut parameters off a segment, or heed no
-//! case. A path is judged by what the most generous of them would see, and goes on in a form in which they agree.
+//! Servers read one path differently: some decode it twice, take `\` for `/`, cut parameters off a segment, or ignore
+//! case. A path is judged by what the most lenient of them would see, and is sent on in a form on which they agree.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::percent;
 /// An escape within an escape within an escape is nobody's honest spelling.
 const LAYERS_MAX: usize = 3;
 
-/// Why a path goes nowhere. `Display` is what the client reads.
+/// Why a path is refused. `Display` is what the client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PathFault {
     #[error("the request's target is not a path: it has to begin with `/`")]
@@ -31,11 +31,11 @@ pub enum PathFault {
     NotUtf8,
 }
 
-/// `path` as it is sent on: one slash between segments, none at the end, and escapes only where they are needed. An
-/// escaped slash stays one, for it belongs to a name.
+/// Writes `path` as it is sent on: one slash between segments, none at the end, and escapes only where they are needed.
+/// An escaped slash stays escaped, because it belongs to a name.
 ///
 /// # Errors
-/// If the path leads out of where it begins, or if servers would not agree on what it says.
+/// The path leads out of its root, or servers would disagree on what it means.
 pub fn normal(path: &str) -> Result<Cow<'_, str>, PathFault> {
     let rest = path.strip_prefix('/').ok_or(PathFault::NotRooted)?;
     if is_plain(rest) {
@@ -57,7 +57,7 @@ pub fn normal(path: &str) -> Result<Cow<'_, str>, PathFault> {
     Ok(Cow::Owned(out))
 }
 
-/// Whether `rest`, a path without its first slash, is in its normal form and says the same to everybody.
+/// Returns whether `rest`, a path without its first slash, is in its normal form and means the same to every server.
 fn is_plain(rest: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':' | b'@' | b'.');
     let is_plain = |segment: &str| !segment.is_empty() && !is_dots(segment) && segment.bytes().all(is_word);
@@ -77,7 +77,7 @@ fn decoded(segment: &str) -> Result<Cow<'_, str>, PathFault> {
     }
 }
 
-/// Whether `name`, a segment that was decoded once, stays where it is, however often it is decoded.
+/// Checks that `name`, a segment that was decoded once, stays where it is, however often it is decoded.
 fn check(name: &str) -> Result<(), PathFault> {
     let name = innermost(name)?;
     if name.chars().any(char::is_control) {
@@ -89,7 +89,7 @@ fn check(name: &str) -> Result<(), PathFault> {
     Ok(())
 }
 
-/// `name` with all its escapes taken off.
+/// Decodes `name` until no escape is left.
 fn innermost(name: &str) -> Result<Cow<'_, str>, PathFault> {
     let mut name = Cow::Borrowed(name);
     for _ in 0..LAYERS_MAX {
@@ -103,14 +103,15 @@ fn innermost(name: &str) -> Result<Cow<'_, str>, PathFault> {
     Err(PathFault::Layers)
 }
 
-/// What a decoded segment may be taken for: more than one where it has slashes of either kind, without parameters.
+/// Lists what a decoded segment may be taken for: several segments where it has slashes of either kind, without
+/// parameters.
 fn parts(name: &str) -> impl Iterator<Item = &str> {
     name.split(['/', '\\'])
         .map(|part| part.split(';').next().unwrap_or_default().trim())
         .filter(|part| !part.is_empty())
 }
 
-/// The segments of a normal path as the most generous server sees them: decoded to the last, in lower case.
+/// Splits a normal path into segments as the most lenient server sees them: fully decoded, in lower case.
 pub fn segments_seen(path: &str) -> Vec<String> {
     let mut seen = Vec::new();
     for segment in path.split('/') {

@@ -1,4 +1,4 @@
-//! Percent-coding (RFC 3986 §2.1): the one place where it is done.
+//! Percent-encoding (RFC 3986 §2.1), in one place.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, PercentEncode, perc
 /// Everything but unreserved characters (RFC 3986 §2.3): for a name or a value of a query.
 pub const QUERY_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Everything that may not stand in a segment of a path as it is (RFC 3986 §3.3, `pchar`).
+/// Everything that must be escaped in a segment of a path (RFC 3986 §3.3, `pchar`).
 pub const SEGMENT: &AsciiSet = &QUERY_PART
     .remove(b'!')
     .remove(b'$')
@@ -23,17 +23,17 @@ pub const SEGMENT: &AsciiSet = &QUERY_PART
     .remove(b':')
     .remove(b'@');
 
-/// What is no printable ASCII.
+/// Everything but printable ASCII.
 pub const UNPRINTABLE: &AsciiSet = CONTROLS;
 
 /// A `%` that two hexadecimal digits do not follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// The bytes that `text` stands for.
+/// Decodes `text` to bytes.
 ///
 /// # Errors
-/// If an escape is none, as `%+A` and a `%` at the end are.
+/// An escape is malformed, like `%+A` or a `%` at the end.
 pub fn decoded(text: &str) -> Result<Cow<'_, [u8]>, Malformed> {
     let bytes = text.as_bytes();
     let is_escape = |at: usize| {
@@ -46,7 +46,7 @@ pub fn decoded(text: &str) -> Result<Cow<'_, [u8]>, Malformed> {
     }
 }
 
-/// `text` with every byte escaped that is in `set` or beyond ASCII.
+/// Escapes every byte of `text` that is in `set` or beyond ASCII.
 pub fn encoded<'a>(text: &'a str, set: &'static AsciiSet) -> PercentEncode<'a> {
     utf8_percent_encode(text, set)
 }

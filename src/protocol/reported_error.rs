@@ -1,4 +1,4 @@
-//! An error that an upstream reports in the middle of its stream, without the answer that stands around it.
+//! An error that an upstream reports in the middle of its stream, without the answer around it.
 
 use std::sync::LazyLock;
 
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::event::{is_failed_reason, is_something};
 
-/// Longer codes are none.
+/// Longer texts are not codes.
 const CODE_BYTES_MAX: usize = 64;
 
-/// What the data of an event that reports an error says of it, for classification: `{"error": …}`, or `data` itself if it
-/// is an error and nothing else. What the model has said and what was asked of it may stand in the same event, and
-/// says nothing about the upstream.
+/// Extracts, for classification, the error from the data of an event that reports one: `{"error": …}`, or `data` itself
+/// if it is an error and nothing else. The same event may contain what the model has said or was asked, which says
+/// nothing about the upstream.
 pub fn error_in(data: &[u8]) -> Bytes {
     let data = data.trim_ascii();
     let found = match serde_json::from_slice::<Value>(data) {

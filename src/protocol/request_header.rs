@@ -6,7 +6,7 @@
 use memchr::memchr;
 use thiserror::Error;
 
-/// The most that a request's header may have, its first line included. nginx takes as much by default.
+/// The most bytes of a request's header, its first line included. nginx accepts as many by default.
 pub const HEADER_MAX_BYTES: usize = 32 * 1024;
 /// No method's name is longer.
 const METHOD_MAX_BYTES: usize = 32;
@@ -86,18 +86,18 @@ pub enum BodyFraming {
     Chunked,
 }
 
-/// What the header says that whoever reads the connection has to know.
+/// What the reader of the connection needs to know of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestFraming {
     pub body: BodyFraming,
-    /// It asks for another protocol: after a 101 what follows is no HTTP.
+    /// The request asks for another protocol: after a 101, what follows is not HTTP.
     pub asks_upgrade: bool,
 }
 
-/// The length of the header that `bytes` begin with, its empty line included. `None`: it has not all come. `seen`: so many
-/// bytes were searched before.
+/// Returns the length of the header that `bytes` begin with, its empty line included. `None`: it is not complete yet.
+/// `seen` bytes were searched before.
 ///
-/// Lines that end with a line feed alone end it too, so that they are refused at once and not waited on.
+/// Lines that end with a line feed alone also end it, so that they are refused at once instead of being waited for.
 pub fn header_len(bytes: &[u8], seen: usize) -> Option<usize> {
     let mut at = seen.saturating_sub(3);
     while let Some(found) = memchr(b'\n', &bytes[at..]) {
@@ -111,14 +111,14 @@ pub fn header_len(bytes: &[u8], seen: usize) -> Option<usize> {
     None
 }
 
-/// Whether a request may begin with `bytes`, however few of them have come.
+/// Returns whether a request may begin with `bytes`, however few they are.
 pub fn may_be_request(bytes: &[u8]) -> bool {
     let start = &bytes[..bytes.len().min(METHOD_MAX_BYTES + 1)];
     let method = start.split(|&byte| byte == b' ').next().unwrap_or(start);
     bytes.is_empty() || (is_token(method) && method.len() <= METHOD_MAX_BYTES)
 }
 
-/// Checks a whole header.
+/// Checks a complete header.
 ///
 /// # Errors
 /// The first fault that is found.
@@ -170,7 +170,8 @@ pub fn check_header(header: &[u8]) -> Result<RequestFraming, HeaderFault> {
     Ok(RequestFraming { body, asks_upgrade })
 }
 
-/// The first line, as far as a log may show it: method, and path without its query. `None` where it is none.
+/// Extracts what a log may show of the first line: the method, and the path without its query. `None` where there is no
+/// such line.
 pub fn method_and_path(header: &[u8]) -> Option<(&str, &str)> {
     let line = Lines(header).next()?.ok()?;
     let RequestLine { method, target, .. } = request_line(line).ok()?;
@@ -242,7 +243,7 @@ fn strip_prefix_ignoring_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// Name and value of a field line.
+/// Splits a field line into name and value.
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), HeaderFault> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
         return Err(HeaderFault::Folded);
@@ -284,7 +285,7 @@ fn check_host(host: Option<&[u8]>, target: &[u8], is_http_10: bool) -> Result<()
     Ok(())
 }
 
-/// Whether a field value is a valid `content-length`.
+/// Returns whether a field value is a valid `content-length`.
 pub fn is_length(value: &[u8]) -> bool {
     digits(value).is_some()
 }

@@ -1,8 +1,8 @@
-//! Continuing a stream that broke off: what the client has of it, the request that asks for the rest, and the rest made
-//! to fit (docs: behaviour, "resuming"). No I/O.
+//! Continuing a stream that broke off: what the client has of it, the request for the rest, and the rest made to fit
+//! (docs: behaviour, "resuming"). No I/O.
 //!
-//! An answer is continued only if it is one text: any other content that comes (a tool call, reasoning, a second choice,
-//! log-probabilities) makes it one that can't be.
+//! An answer can be continued only if it is a single text: any other content (a tool call, reasoning, a second choice,
+//! log-probabilities) rules it out.
 
 mod answer_text;
 mod chat;

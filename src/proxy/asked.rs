@@ -17,11 +17,11 @@ use crate::telemetry::metrics::RouteMeter;
 
 #[derive(Clone)]
 pub struct Asked {
-    /// Held from intake to end: a reload never touches a running request.
+    /// The snapshot is held from intake to end: a reload never touches a running request.
     pub snapshot: Arc<Snapshot>,
     pub id: RequestId,
     pub received: Instant,
-    /// When its body was there; `received` where none was read.
+    /// When its body had been read; `received` where none was read.
     pub read_at: Instant,
     /// The protocol that the client speaks, in which it is answered too.
     pub protocol: Protocol,
@@ -61,7 +61,7 @@ impl Asked {
         self.header_fault = arrival.fault;
     }
 
-    /// `upstream/model`, or `upstream` where the request carries no model.
+    /// Returns `upstream/model`, or `upstream` where the request carries no model.
     pub(super) fn target_name(&self, step: &Step) -> Arc<str> {
         step.name(self.model.as_deref())
     }
@@ -75,9 +75,9 @@ impl Asked {
 
 /// What was seen of a request before Pingora read it.
 pub struct Arrival {
-    /// When its first byte came.
+    /// When its first byte arrived.
     pub began: Instant,
-    /// Its header is refused, and what Pingora has read is not it.
+    /// Why its header is refused; Pingora has then read a stand-in for it.
     pub fault: Option<HeaderFault>,
 }
 

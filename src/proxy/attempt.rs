@@ -22,11 +22,11 @@ pub struct Attempt {
     pub step: Step,
     began: Instant,
     place: Place,
-    /// What came of connecting, until it is used.
+    /// The result of connecting, until it is used.
     opened: Option<Result<Connection, Failure>>,
     /// How long connecting took; `None` where the connection came from the pool, or there is none yet.
     connect: Option<Duration>,
-    /// What was sent, and what was seen of the answer.
+    /// What was sent, and what was observed of the answer.
     assignment: Option<Arc<Assignment>>,
     answer: AnswerState,
 }
@@ -35,15 +35,15 @@ pub struct Attempt {
 enum Place {
     /// Its answer counts for or against the target.
     Judged(Admission),
-    /// What is relayed as it comes is not judged: any answer is one.
+    /// The request is relayed, so its answer is not judged: any answer counts as one.
     Relayed { _slot: Slot },
 }
 
 enum AnswerState {
     None,
-    /// It goes to the client; for the meters, what is known of it.
+    /// The answer goes to the client; holds what the meters need to know of it.
     Good(Option<Served>),
-    /// It is a failure, and was recorded as one. It may go to the client all the same.
+    /// The answer is a failure, and was recorded as one. It may go to the client all the same.
     Failed,
 }
 
@@ -74,7 +74,7 @@ impl Attempt {
         recorder.progress.ledger.push(Entry::saturated(target));
     }
 
-    /// Connecting has come to an end after `took`.
+    /// Notes that connecting has ended after `took`.
     pub(super) fn opened(&mut self, opened: Result<Connection, Failure>, took: Duration, recorder: &mut Recorder<'_>) {
         // What the pool has is not waited for.
         let is_reused = opened.as_ref().is_ok_and(Connection::is_reused);
@@ -88,12 +88,13 @@ impl Attempt {
         self.opened = Some(opened);
     }
 
-    /// The connection, or why there is none; `None` before connecting has ended, or where it was taken already.
+    /// Takes the connection, or the reason why there is none; `None` before connecting has ended, or where it was taken
+    /// already.
     pub(super) fn take_opened(&mut self) -> Option<Result<Connection, Failure>> {
         self.opened.take()
     }
 
-    /// Its request goes out: what the session that sends `body` on `connection` is to know.
+    /// Makes the assignment for the session that sends `body` on `connection`.
     pub(super) fn assign(
         &mut self,
         asked: &Asked,
@@ -121,17 +122,17 @@ impl Attempt {
         assignment
     }
 
-    /// What was sent, as far as anything was.
+    /// Returns what was sent, if anything was.
     pub(super) fn assignment(&self) -> Option<&Assignment> {
         self.assignment.as_deref()
     }
 
-    /// Whether its answer was judged.
+    /// Returns whether its answer was judged.
     pub(super) fn is_answered(&self) -> bool {
         !matches!(self.answer, AnswerState::None)
     }
 
-    /// What its upstream has said in an error that it has reported in the stream that goes to the client.
+    /// Returns the error that its upstream has reported in the stream that goes to the client.
     pub(super) fn reported(&self) -> Option<&Bytes> {
         self.assignment()?.reported.get()
     }
@@ -177,8 +178,8 @@ impl Attempt {
         }
     }
 
-    /// Ends an attempt that got no answer, or one that is a failure. `decide` says what is done about it, once those who
-    /// answer for the target have heard of it.
+    /// Ends an attempt that got no answer, or a failed one. `decide` chooses what is done about it, after the health of
+    /// its target and upstream has been updated.
     pub(super) fn failed(
         &mut self,
         outcome: &Outcome,
@@ -225,7 +226,7 @@ impl Attempt {
         }
     }
 
-    /// Ends an attempt whose client has left before there was an answer. That counts against nobody, but it was made.
+    /// Ends an attempt whose client has left before there was an answer. It counts against nobody, but is recorded.
     pub(super) fn abandoned(self, recorder: &mut Recorder<'_>) {
         recorder.meter(&self.step).abandoned();
         recorder.enter(&self.step, self.began, None, Some(Class::ClientGone), None);
@@ -242,7 +243,7 @@ impl Attempt {
         }
     }
 
-    /// How long its upstream was waited for since it is connected.
+    /// Returns how long its upstream was waited for since connecting.
     fn waited(&self, now: Instant) -> Duration {
         let timings = self.assignment().map(|assignment| &assignment.timings);
         timings.map_or(Duration::ZERO, |timings| timings.waited(now))

@@ -15,11 +15,12 @@ use crate::upstream::setback::Setback;
 const STATUS: u16 = 200;
 
 pub(super) struct BreakOff {
-    /// For the log and the status page. No words of the upstream, which may quote the request: its code alone.
+    /// The reason for the log and the status page. It contains no words of the upstream, which may quote the request,
+    /// only its code.
     pub reason: String,
-    /// What told the class, where the upstream has said why.
+    /// The rule that found the class, where the upstream has given a reason.
     pub rule: Option<&'static str>,
-    /// What the upstream has said, or [`Class::Broken`].
+    /// The class of what the upstream has said, or [`Class::Broken`].
     class: Class,
     basis: Basis,
     retry_after: Option<Duration>,
@@ -70,7 +71,7 @@ impl BreakOff {
         }
     }
 
-    /// As the log and the ledger have it, whatever the upstream has said.
+    /// Returns the outcome for the log and the ledger, whatever the upstream has said.
     pub(super) fn outcome(&self) -> Outcome {
         Outcome {
             class: Class::Broken,
@@ -81,7 +82,7 @@ impl BreakOff {
         }
     }
 
-    /// Why it counts against the target; `None` where the request itself is the reason.
+    /// Returns why it counts against the target; `None` where the request itself is the reason.
     pub(super) fn blames(&self) -> Option<Setback> {
         match self.is_requests_own {
             true => None,
@@ -90,8 +91,8 @@ impl BreakOff {
     }
 }
 
-/// The body that was sent to the upstream, as far as it can be read: one that went compressed says nothing, and then what
-/// the error says in words is nobody's.
+/// Returns the body that was sent to the upstream, if it can be read: one that was sent compressed cannot, and then the
+/// words of an error prove nothing.
 fn sent(assignment: &Assignment) -> Option<Vec<u8>> {
     let body = &assignment.body;
     if body.len() > Request::BODY_MAX_BYTES {

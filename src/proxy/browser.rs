@@ -1,7 +1,8 @@
-//! Whose page asks. A browser lets every page that it shows send requests to every address that it reaches, this machine's
-//! loopback included, and what a gateway is asked costs its operator money. It also says which site's page it was (`origin`,
-//! `sec-fetch-site`), which no page can change. What another site's page asks is refused, unless the configuration names
-//! that site. (Fetch: <https://fetch.spec.whatwg.org/>; Fetch Metadata: <https://www.w3.org/TR/fetch-metadata/>.)
+//! Which page sends a request. A browser lets every page that it shows send requests to every address that it reaches,
+//! this machine's loopback included, and requests to a gateway cost its operator money. It also says which site's page
+//! it was (`origin`, `sec-fetch-site`), which no page can change. Requests from another site's page are refused, unless
+//! the configuration names that site. (Fetch: <https://fetch.spec.whatwg.org/>; Fetch Metadata:
+//! <https://www.w3.org/TR/fetch-metadata/>.)
 
 mod refused;
 mod rules;
@@ -28,17 +29,17 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 static REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 static ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// What a page may ask with, once it may ask at all.
+/// The methods that a page may use, once it may send requests at all.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
-/// Two hours: the longest that Chromium heeds.
+/// Two hours: the longest that Chromium honours.
 const MAX_AGE_S: u64 = 7200;
 /// A page's own headers are few; more are not repeated to it.
 const REQUESTED_HEADERS_BYTES_MAX: usize = 4096;
-/// Schemes of the web, and of what comes from anywhere. Others are those of programs that somebody has installed: their
-/// own pages (`app://`, `tauri://`, `capacitor://`, `vscode-webview://`) and browser extensions (`chrome-extension://`, …).
+/// Schemes of the web, and of pages from anywhere. Others belong to installed programs: their own pages (`app://`,
+/// `tauri://`, `capacitor://`, `vscode-webview://`) and browser extensions (`chrome-extension://`, …).
 const FOREIGN_SCHEMES: [&str; 9] = ["http", "https", "ws", "wss", "ftp", "file", "data", "blob", "about"];
-/// What a page may read without being allowed to (Fetch, "CORS-safelisted response-header name"), and what belongs to the
-/// connection or to the browser.
+/// Headers that a page may read without permission (Fetch, "CORS-safelisted response-header name"), and those that
+/// belong to the connection or to the browser.
 const NOT_EXPOSED: [&str; 14] = [
     "cache-control",
     "content-language",
@@ -56,7 +57,7 @@ const NOT_EXPOSED: [&str; 14] = [
     "access-control-allow-origin",
 ];
 
-/// What the answers of a listener with `cors` carry.
+/// The CORS headers for answers of a listener with `cors`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
     /// The origin whose page may read the answer; `None`: none of those that may asks.
@@ -72,10 +73,11 @@ pub(super) struct Admitted {
     pub is_preflight: bool,
 }
 
-/// Judges a request by whoever's page it comes from. `local` is where its connection was taken.
+/// Judges a request by the origin of the page that sends it. `local` is the address that its connection was accepted
+/// on.
 ///
 /// # Errors
-/// Why it must not be answered.
+/// The reason why it must not be answered.
 pub(super) fn admit(rules: &BrowserRules, request: &RequestHeader, local: Option<&Local>) -> Result<Admitted, Refused> {
     let headers = &request.headers;
     let is_browsers = headers.contains_key(ORIGIN) || headers.contains_key(&SEC_FETCH_SITE);
@@ -141,14 +143,14 @@ fn check_site(request: &RequestHeader, local: Option<&SocketAddr>) -> Result<(),
     }
 }
 
-/// Whether only this machine's browsers reach the listener. One on a unix socket is reached through another server, by
-/// browsers that may be anywhere.
+/// Returns whether only this machine's browsers reach the listener. One on a unix socket is reached through another
+/// server, by browsers that may be anywhere.
 fn is_loopback(local: Option<&SocketAddr>) -> bool {
     local.is_some_and(|local| local.ip().to_canonical().is_loopback())
 }
 
-/// Whether the page was loaded from a server on its browser's own machine. Browsers never ask DNS for names below
-/// `localhost` (<https://w3c.github.io/webappsec-secure-contexts/#localhost>).
+/// Returns whether the page was loaded from a server on its browser's own machine. Browsers never ask DNS for names
+/// below `localhost` (<https://w3c.github.io/webappsec-secure-contexts/#localhost>).
 fn is_of_loopback(authority: &str) -> bool {
     host_of(authority).is_some_and(|host| {
         let is_address = host
@@ -189,7 +191,7 @@ impl Cors {
     }
 }
 
-/// What an upstream says of pages holds for pages that ask there, not here.
+/// Removes the upstream's CORS headers: they concern pages that send requests there, not here.
 pub(super) fn remove_upstreams(header: &mut ResponseHeader) {
     let names = header
         .headers

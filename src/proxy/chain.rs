@@ -1,5 +1,5 @@
-//! One request's attempts: whose turn it is, what is done about a failure, and what the client gets if all fail. Those that
-//! go on with a stream that broke off are attempts like any other.
+//! One request's attempts: whose turn it is, what is done about a failure, and what the client gets if all fail. Attempts
+//! that resume a stream that broke off are attempts like any other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use crate::transport::{Clocks, Connection, Evidence, Failure, Wanted};
 
 pub struct Chain {
     pub body: Replay,
-    /// The request must have its answer by then; after commit, the attempt that goes on with its stream.
+    /// The request must have its answer by then; after commit, the attempt that resumes its stream must.
     pub deadline: Instant,
-    /// What is waited before the next attempt.
+    /// The wait before the next attempt.
     pub wait: Duration,
     /// The attempt that runs, or whose answer the client gets.
     pub attempt: Option<Box<Attempt>>,
@@ -67,7 +67,7 @@ impl Chain {
         }
     }
 
-    /// Which connection will do for the running attempt.
+    /// Returns which kind of connection the running attempt needs.
     pub(super) fn wanted_connection(&self) -> Wanted {
         match self.course.needs_fresh_connection() {
             true => Wanted::New,
@@ -86,14 +86,14 @@ impl Chain {
         }
     }
 
-    /// What came of connecting, and to which target. Given once.
+    /// Takes the result of connecting, and the target. Returned once.
     pub(super) fn take_opened(&mut self) -> Option<(Step, Result<Connection, Failure>)> {
         let attempt = self.attempt.as_mut()?;
         let opened = attempt.take_opened()?;
         Some((attempt.step.clone(), opened))
     }
 
-    /// The running attempt got no answer.
+    /// Settles the running attempt, which got no answer.
     pub(super) fn fail(&mut self, failure: &Failure, recorder: &mut Recorder<'_>) -> Next {
         let reason = failure.to_string();
         self.settle(
@@ -103,8 +103,8 @@ impl Chain {
         )
     }
 
-    /// Settles the running attempt, which has failed, and moves on to what comes next. An answer that is delivered is still
-    /// in flight, and still has its place.
+    /// Settles the running attempt, which has failed, and moves on to what comes next. An answer that is delivered is
+    /// still in flight, and keeps its place.
     pub(super) fn settle(&mut self, outcome: &Outcome, details: &Details<'_>, recorder: &mut Recorder<'_>) -> Next {
         let Some(attempt) = &mut self.attempt else {
             return Next::Exhausted;
@@ -142,13 +142,13 @@ impl Chain {
         });
     }
 
-    /// Whether the client gets something earlier than an answer of this class that has just failed, nothing being left to
-    /// try.
+    /// Returns whether the client gets something earlier instead of an answer of this class that has just failed, when
+    /// nothing is left to try.
     pub(super) fn prefers_kept_to(&self, class: Class) -> bool {
         self.kept.is_preferred_to(class)
     }
 
-    /// Whom a cooldown has kept out of this request for the model `requested`.
+    /// Returns the targets that a cooldown has kept out of this request for the model `requested`.
     pub(super) fn left_out(&self, requested: Option<&str>, now: Instant) -> LeftOut {
         LeftOut::of(&self.course.plan, requested, now)
     }
@@ -157,12 +157,12 @@ impl Chain {
         self.kept.take()
     }
 
-    /// Whether the running attempt's target, or one after it, could go on with a stream that breaks off.
+    /// Returns whether the running attempt's target, or a later one, could resume a stream that breaks off.
     pub(super) fn may_resume(&self) -> bool {
         self.course.may_resume()
     }
 
-    /// The answer that goes to the client broke off.
+    /// Ends the attempt whose answer goes to the client, because that answer broke off.
     pub(super) fn break_off(&mut self, failure: &Failure, recorder: &mut Recorder<'_>) {
         let Some(attempt) = self.attempt.take() else { return };
         let break_off = BreakOff::of(failure, &attempt.step, attempt.assignment());
@@ -173,7 +173,7 @@ impl Chain {
         attempt.broke_off(&break_off, action, recorder);
     }
 
-    /// Begins an attempt to go on with the stream. `None`: nobody is left who could.
+    /// Begins an attempt to resume the stream. `None`: no target is left that could.
     pub(super) fn begin_resuming(&mut self, now: Instant, recorder: &mut Recorder<'_>) -> Option<&mut Attempt> {
         loop {
             match self.course.begin_resuming(now) {
@@ -187,7 +187,7 @@ impl Chain {
         }
     }
 
-    /// The attempt to go on has failed.
+    /// Settles an attempt to resume the stream, which has failed.
     pub(super) fn settle_resuming(&mut self, outcome: &Outcome, details: &Details<'_>, recorder: &mut Recorder<'_>) {
         if let Some(mut attempt) = self.attempt.take() {
             self.course.pass_over();

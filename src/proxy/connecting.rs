@@ -1,4 +1,4 @@
-//! The next attempt: its turn comes, a connection is there, its request is written.
+//! The next attempt: its turn comes, it gets a connection, and its request is written.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use super::resuming::Resuming;
 use crate::protocol::StreamKind;
 use crate::transport::{JudgingConnector, Resumable};
 
-/// Waits out the backoff, picks the target, and connects. Whether that worked is told by the peer: Pingora asks
-/// [`verdict::on_no_connection`](super::verdict::on_no_connection) what to do about one that can't be reached.
+/// Waits out the backoff, picks the target, and connects. The peer says whether that worked: Pingora asks
+/// [`verdict::on_no_connection`](super::verdict::on_no_connection) what to do about one that cannot be reached.
 pub(super) async fn connect(
     session: &mut Session,
     ctx: &mut RequestContext,
@@ -58,7 +58,7 @@ pub(super) async fn connect(
     Ok(connector.peer(is_open))
 }
 
-/// Pingora watches the client while it waits for an upstream; here it is for us to do.
+/// Watches the client during `work`: Pingora does so only while it waits for an upstream.
 pub(super) async fn with_client<T>(session: &mut Session, work: impl Future<Output = T>) -> Result<T> {
     tokio::pin!(work);
     tokio::select! {
@@ -72,7 +72,7 @@ pub(super) async fn with_client<T>(session: &mut Session, work: impl Future<Outp
     }
 }
 
-/// Makes `header` what the attempt's target is sent.
+/// Turns `header` into the one that the attempt's target is sent.
 pub(super) fn address(
     header: &mut RequestHeader,
     ctx: &mut RequestContext,
@@ -105,7 +105,7 @@ pub(super) fn address(
     Ok(())
 }
 
-/// What makes the answer to `header` one that can be resumed, if anybody of the chain could.
+/// Returns what makes the answer to `header` resumable, if any target of the chain could resume it.
 fn resuming(
     asked: &Asked,
     chain: &Chain,

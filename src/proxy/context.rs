@@ -17,7 +17,7 @@ use crate::transport::Failure;
 
 pub struct RequestContext {
     pub asked: Asked,
-    /// While another attempt may go on with the answer, it is [`Serving::Resumable`] that has it.
+    /// While another attempt may resume the answer, [`Serving::Resumable`] holds the progress instead.
     pub progress: Progress,
     pub stage: Stage,
     pub delivery: Delivery,
@@ -28,7 +28,7 @@ pub struct RequestContext {
 pub enum Stage {
     Intake,
     Trying(Box<Trying>),
-    /// Relayed as it comes, to one upstream, without a second try.
+    /// The request is relayed to one upstream as it arrives, without a second try.
     Relaying(Box<Attempt>),
     /// An upstream's answer goes to the client.
     Committed(Serving),
@@ -38,16 +38,16 @@ pub enum Stage {
 
 pub struct Trying {
     pub chain: Chain,
-    /// Where the running attempt's answer is one that others may go on with.
+    /// Present if other attempts could resume the running attempt's answer.
     pub resuming: Option<Arc<Resuming>>,
 }
 
 /// The attempt whose answer the client gets.
 pub enum Serving {
     Attempt(Box<Attempt>),
-    /// It, or another one that goes on with its stream.
+    /// The attempt, or another one that resumes its stream.
     Resumable(Arc<Resuming>),
-    /// It has ended, or broken off.
+    /// The attempt has ended, or broken off.
     Over,
 }
 
@@ -56,7 +56,7 @@ pub enum Serving {
 pub struct Delivery {
     /// When the first byte was committed to the client.
     pub committed: Option<Instant>,
-    /// Whose answer it is.
+    /// The target whose answer it is.
     pub served_by: Option<Arc<str>>,
     /// Every target failed.
     pub exhausted: bool,
@@ -106,7 +106,7 @@ impl RequestContext {
         Some((attempt, recorder))
     }
 
-    /// Ends the attempt whose answer the client gets, where it `is_meant`.
+    /// Ends the attempt whose answer the client gets, if it `is_meant`.
     fn end_serving(&mut self, is_meant: impl Fn(&Attempt) -> bool, end: impl FnOnce(Box<Attempt>, &mut Recorder<'_>)) {
         let Stage::Committed(serving) = &mut self.stage else {
             return;
@@ -132,22 +132,23 @@ impl RequestContext {
         }
     }
 
-    /// The answer has come to its end, `whole` or because the client has left: its upstream has room for another request.
+    /// Notes that the answer has ended, `whole` or because the client has left: its upstream has room for another
+    /// request.
     pub(super) fn served(&mut self, whole: bool) {
         self.end_serving(Attempt::is_answered, |attempt, recorder| {
             attempt.served(whole, recorder);
         });
     }
 
-    /// The answer broke off after it had begun, and nobody goes on with it.
+    /// Notes that the answer broke off after it had begun, and that no other attempt resumes it.
     pub(super) fn broke_off(&mut self, failure: &Failure) {
         self.end_serving(Attempt::is_answered, |attempt, recorder| {
             deliver_broken(attempt, failure, recorder);
         });
     }
 
-    /// Looks whether the upstream has reported an error in the stream that goes to the client: for the books the stream has
-    /// broken off then, however it ends.
+    /// Checks whether the upstream has reported an error in the stream that goes to the client: then the stream is
+    /// recorded as broken off, however it ends.
     pub(super) fn look_for_reported_error(&mut self) {
         self.end_serving(
             |attempt| attempt.reported().is_some(),
@@ -159,7 +160,7 @@ impl RequestContext {
         );
     }
 
-    /// Takes back what has become of a stream that others could go on with.
+    /// Takes back the progress of a stream that others could have resumed.
     pub(super) fn end_resuming(&mut self) {
         if let Stage::Committed(Serving::Resumable(resuming)) = &self.stage
             && let Some(progress) = resuming.end()

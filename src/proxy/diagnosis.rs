@@ -13,14 +13,14 @@ use crate::routing::{Cause, Outcome, Step};
 use crate::telemetry::quotation;
 use crate::transport::Evidence;
 
-/// Bodies up to this are searched for each failure.
+/// Bodies up to this size are searched for each failure.
 const SEARCHED_ALWAYS_MAX_BYTES: usize = 16 * 1024;
 const LARGE_SEARCH_EVERY_MS: u64 = 1000;
 
 /// A body of which only the beginning is there is one that is too large to be searched.
 const _: () = assert!(BEGINNING_BYTES > classify::Request::BODY_MAX_BYTES);
 
-/// What was asked, for a failed answer that may quote it.
+/// The request, for a failed answer that may quote it.
 pub(super) struct Question<'a> {
     pub header: &'a RequestHeader,
     pub body: &'a Replay,
@@ -28,7 +28,7 @@ pub(super) struct Question<'a> {
     pub step: &'a Step,
 }
 
-/// What the failed answer to `question` means.
+/// Finds what the failed answer to `question` means.
 pub(super) fn diagnose<'a>(
     header: &'a ResponseHeader,
     evidence: &Evidence,
@@ -69,8 +69,8 @@ pub(super) fn diagnose<'a>(
     (outcome, details)
 }
 
-/// What is kept of a provider's words about a request that it has refused. To search a large body takes milliseconds, and
-/// the next attempt waits: that is done once in a while.
+/// Returns what is kept of a provider's words about a request that it has refused. Searching a large body takes
+/// milliseconds while the next attempt waits, so it is done only once in a while.
 fn message(payload: &[u8], question: &Question<'_>, snapshot: &Snapshot) -> Option<String> {
     // Without the request's own words those that were quoted can't be told from the provider's.
     let plain = question.body.plain()?;

@@ -1,5 +1,5 @@
-//! The name by which a listener is asked. A browser resolves a name for every page anew, and its owner may have it lead to
-//! this machine (DNS rebinding): by names that nobody else owns alone a page can't be made one of ours.
+//! The host name of a request. A browser resolves a name for every page anew, and its owner may let it lead to this
+//! machine (DNS rebinding). Accepting only names that nobody else owns keeps such a page from counting as one of ours.
 
 use std::net::IpAddr;
 
@@ -20,8 +20,8 @@ impl Hosts {
         self.0.is_empty()
     }
 
-    /// Whether the request asks by a known name alone; `local` is the address at which the connection was taken. It can't be
-    /// rebound: its owner is this machine.
+    /// Checks that the request asks by a known name; `local` is the address that the connection was accepted on, which
+    /// cannot be rebound, because its owner is this machine.
     ///
     /// # Errors
     /// The name that is not known; empty where there is none.

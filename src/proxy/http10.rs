@@ -1,4 +1,4 @@
-//! Clients that speak HTTP/1.0 know no chunked encoding (RFC 9112 §6.1); their answers end with the connection.
+//! Clients that speak HTTP/1.0 do not know the chunked encoding (RFC 9112 §6.1); their answers end with the connection.
 
 use std::any::Any;
 
@@ -9,7 +9,7 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::{HttpModule, HttpModuleBuilder, Module};
 
-/// Pingora marks every answer without a length as chunked, after all other filters but a module's.
+/// Undoes the chunked framing that Pingora gives every answer without a length, after all filters but a module's.
 pub(super) struct Http10;
 
 struct Unchunk {

@@ -68,8 +68,8 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
     }
 }
 
-/// What the server has found wrong with the header. That of an HTTP/2 request is looked at here: there its own checks end with
-/// what HTTP/2 itself asks for.
+/// Returns what the server has found wrong with the header. That of an HTTP/2 request is checked here: there the server
+/// checks only what HTTP/2 itself requires.
 fn refuse_header(session: &Session, ctx: &RequestContext) -> Option<Refusal> {
     let fault = ctx.asked.header_fault.or_else(|| {
         let request = session.as_http2()?.req_header();
@@ -101,7 +101,7 @@ enum Screened {
     Preflight,
 }
 
-/// What the header alone tells: whether it is well formed, whose page asks, and for what path.
+/// Checks the header alone: whether it is well formed, whose page sends it, and which path it asks for.
 fn screen(session: &mut Session, ctx: &mut RequestContext) -> Result<Screened, Refusal> {
     let admitted = browser::admit(
         &ctx.asked.snapshot.browser_rules,
@@ -215,7 +215,8 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
     )))
 }
 
-/// A request that names no model, on a path that needs none. Its one upstream is tried as a route's target would be.
+/// Plans a request that names no model, on a path that needs none. Its one upstream is tried as a route's target would
+/// be.
 fn pass_through(session: &Session, ctx: &mut RequestContext, mut body: Replay) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
     let uses = Uses {
@@ -318,7 +319,7 @@ async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &s
         .map(|()| true)
 }
 
-/// OpenAI's and Anthropic's SDKs say how often they have tried already.
+/// Returns whether the client retries by itself: OpenAI's and Anthropic's SDKs say how often they have tried already.
 fn client_retries(headers: &HeaderMap) -> bool {
     let count = headers
         .get("x-stainless-retry-count")

@@ -11,16 +11,16 @@ pub(super) enum Intent {
     ShowModel(String),
     /// Read the body and route by its `model`.
     Route,
-    /// No body, so no model.
+    /// There is no body, so no model.
     PassThrough,
-    /// A body that may name a model, but none that routes this request: it is read so that it can be sent again.
+    /// The body may name a model, but none that routes this request: it is read so that it can be sent again.
     Hold,
     /// A body that need not be read, of whatever size; or a websocket.
     Relay,
 }
 
 impl Intent {
-    /// `path` is in its normal form; `is_empty`: the request has no body.
+    /// Derives the intent. `path` is in its normal form; `is_empty`: the request has no body.
     pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap, is_empty: bool) -> Self {
         let endpoint = endpoint(path);
         let asks = matches!(*method, Method::GET | Method::HEAD);

@@ -1,5 +1,5 @@
-//! The handles through which a snapshot's requests are measured. Those of routes and targets that are still there go on
-//! from snapshot to snapshot.
+//! The meters of a snapshot's requests. Those of routes and targets that a reload keeps are passed on from snapshot to
+//! snapshot.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use crate::routing::{Route, RouteTable, Target};
 use crate::telemetry::metrics::names::ADDED_SECONDS;
 use crate::telemetry::metrics::{ADDED_BUCKETS_S, Exposition, Histogram, RouteMeter, TargetMeter};
 
-/// What the route label says of a request for a model that no route has.
+/// The route label of a request for a model that no route has.
 const UNKNOWN: &str = "unknown";
-/// What it says of one that was never looked for a route: a list of models, a body that can't be read.
+/// The route label of a request for which no route was looked up: a list of models, a body that cannot be read.
 const NONE: &str = "none";
 
 #[derive(Debug)]
 pub struct Meters {
     /// When the minutes of all histories began.
     epoch: Instant,
-    /// By [`Route::index`].
+    /// Indexed by [`Route::index`].
     routes: Vec<Arc<RouteMeter>>,
-    /// By [`Target::measured`].
+    /// Indexed by [`Target::measured`].
     targets: Vec<Arc<TargetMeter>>,
     unknown: Arc<RouteMeter>,
     none: Arc<RouteMeter>,
@@ -29,7 +29,8 @@ pub struct Meters {
 }
 
 impl Meters {
-    /// `previous`: those of the snapshot that this one takes the place of; else the history begins `now`.
+    /// Compiles the meters. `previous` are those of the snapshot that this one replaces; without it, the history begins
+    /// `now`.
     pub fn compile(table: &RouteTable, previous: Option<&Self>, now: Instant) -> Self {
         let epoch = previous.map_or(now, |previous| previous.epoch);
         let mut known: Vec<Arc<RouteMeter>> =
@@ -65,7 +66,7 @@ impl Meters {
         }
     }
 
-    /// Of the requests for `route`; without one, of those for a model that nobody knows, or that ask for none.
+    /// Returns the meter of the requests for `route`; without one, that of requests for an unknown model, or for none.
     pub fn of_route(&self, route: Option<&Route>, has_model: bool) -> &RouteMeter {
         match (route, has_model) {
             (Some(route), _) => &self.routes[route.index],
@@ -74,12 +75,12 @@ impl Meters {
         }
     }
 
-    /// Of the attempts at `target`, and at whatever the configuration writes alike.
+    /// Returns the meter of the attempts at `target`, and at every target that the configuration writes the same way.
     pub fn of_target(&self, target: &Target) -> &Arc<TargetMeter> {
         &self.targets[target.measured]
     }
 
-    /// By [`Target::measured`].
+    /// Lists the meters, indexed by [`Target::measured`].
     pub fn targets(&self) -> &[Arc<TargetMeter>] {
         &self.targets
     }
@@ -88,7 +89,7 @@ impl Meters {
         self.routes.iter().chain([&self.unknown, &self.none])
     }
 
-    /// All that is counted. Series that two have in common are shown once.
+    /// Adds everything that is counted. Series that two meters share are shown once.
     pub fn show(&self, exposition: &Exposition) {
         let mut shown: Vec<&Arc<str>> = Vec::new();
         for meter in self.all_routes() {

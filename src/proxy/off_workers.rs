@@ -8,16 +8,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-/// Beyond this, a body is read and decoded off the workers. Less takes a worker a fraction of a millisecond.
+/// Larger bodies are read and decoded off the workers. Smaller ones take a worker a fraction of a millisecond.
 pub(super) const INLINE_MAX_BYTES: usize = 256 * 1024;
-/// How long a body waits for its turn. Seconds of work would have to be queued before it.
+/// How long a body waits for its turn. Seconds of work would have to be queued before it to exceed this.
 const TURN_WAIT: Duration = Duration::from_secs(10);
 
-/// How many may work at once: one a core. Clones share it.
+/// Bounds how many work at once: one per core. Clones share the bound.
 #[derive(Debug, Clone)]
 pub struct OffWorkers(Arc<Semaphore>);
 
-/// Leave to work, for as long as this is kept.
+/// Permission to work, for as long as this is kept.
 pub(super) struct Turn {
     _permit: OwnedSemaphorePermit,
 }
@@ -38,7 +38,8 @@ impl OffWorkers {
 }
 
 impl Turn {
-    /// What `work` gives. It goes on to its end even if nobody waits for it any more, and keeps the turn until then.
+    /// Returns the result of `work`, which runs to its end even if nobody waits for it any more, and keeps the turn
+    /// until then.
     pub(super) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> (Self, T) {
         match spawn_blocking(move || (self, work())).await {
             Ok(done) => done,

@@ -1,4 +1,4 @@
-//! Why a request is refused before any upstream is asked, and in which words.
+//! Why a request is refused before any upstream is asked, and the words of the refusal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::protocol::path::PathFault;
 use crate::protocol::request_header::HeaderFault;
 use crate::routing::unroutable::{administered, no_passthrough, unknown_model, wrong_protocol};
 
-/// As `allow` lists them (RFC 9110 §10.2.1).
+/// The value of `allow` (RFC 9110 §10.2.1).
 pub(super) const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 /// Why intake ends without a plan.
@@ -149,7 +149,7 @@ impl Refusal {
         }
     }
 
-    /// Where the next request would begin is not known.
+    /// Returns whether it is unknown where the next request would begin.
     pub(super) fn loses_framing(&self) -> bool {
         // CONNECT has framing of its own (RFC 9112 §6.3).
         matches!(self, Self::Header(_) | Self::MalformedBody(_) | Self::MethodNotAllowed)

@@ -1,8 +1,8 @@
-//! An upload or a websocket: relayed as it comes to the passthrough upstream.
+//! An upload or a websocket, relayed to the passthrough upstream as it arrives.
 //!
-//! What is sent is not held, so it has one try, on a connection of its own: one from the pool may be closed just then,
-//! and what went out on it could not be sent again. Every wait has its clock. While the client is to send, that is
-//! `client_timeout`; while the upstream is to take or to answer, those of the route.
+//! Nothing of the request is held, so it has one try, on a connection of its own: one from the pool may be closed just
+//! then, and what was sent on it could not be sent again. Every wait has its clock: `client_timeout` while the client
+//! is to send, the route's clocks while the upstream is to take or to answer.
 
 mod upload;
 
@@ -27,10 +27,10 @@ use crate::transport::relay::{RelayClocks, RelayEvent, Relayed};
 use crate::transport::{Connection, Feed, JudgingConnector, RelayedBody, Wanted};
 use upload::Upload;
 
-/// Beyond what any relay needs to connect: its own clock ends that.
+/// Longer than any relay needs to connect: its own clock ends that.
 const NO_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Relays the request, if that is what intake has planned. Whether it was.
+/// Relays the request, if intake has planned that. Returns whether it did.
 pub(super) async fn serve(
     session: &mut Session,
     ctx: &mut RequestContext,
@@ -80,7 +80,7 @@ enum Cut {
     Failed(Box<Error>),
 }
 
-/// What of the request follows its header.
+/// Returns what follows the request's header.
 fn body(session: &mut Session) -> RelayedBody {
     let is_empty = session.as_mut().is_body_done();
     let request = session.req_header();
@@ -151,7 +151,7 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Passes on what comes, either way, until the response has ended.
+    /// Passes on bytes in either direction until the response has ended.
     async fn run(&mut self) -> Result<(), Cut> {
         let silence = self.ctx.asked.snapshot.client_timeout;
         loop {
@@ -183,7 +183,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether that was all.
+    /// Passes on an event of the response. Returns whether it was the last.
     async fn pass_on(&mut self, event: RelayEvent) -> Result<bool> {
         let is_all = matches!(event, RelayEvent::End) || self.upstream.is_ended();
         if is_all {
@@ -205,7 +205,7 @@ impl Exchange<'_> {
         Ok(is_all)
     }
 
-    /// The client was asked for its body already. What else comes before the answer is passed on where it can be.
+    /// Passes on an interim response, where it can be. The client was asked for its body already.
     async fn pass_on_interim(&mut self, mut header: Box<ResponseHeader>) -> Result<()> {
         if header.status == StatusCode::CONTINUE || self.session.req_header().version != Version::HTTP_11 {
             return Ok(());
@@ -218,7 +218,7 @@ impl Exchange<'_> {
         self.session.write_response_header(header, false).await
     }
 
-    /// From here on the answer is the client's.
+    /// Commits the answer to the client.
     async fn commit(&mut self, mut header: Box<ResponseHeader>) -> Result<()> {
         verdict::on_answer(self.session.req_header(), &mut header, self.ctx)?;
         if header.status == StatusCode::SWITCHING_PROTOCOLS {

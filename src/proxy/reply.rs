@@ -1,4 +1,4 @@
-//! Answers that the gateway gives for itself.
+//! The gateway's own answers.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::refusal::{Refusal, SERVED_METHODS};
 use crate::body::Encoding;
 use crate::protocol::errors::GatewayError;
 
-/// After an early refusal the rest of the body is read for so long, so that the client gets to read the answer.
+/// After an early refusal the rest of the body is read for this long, so that the client gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
-/// When a request that found no room should come again. By then others have ended, or have been refused as well.
+/// When a request that found no room should be repeated. By then others have ended, or have been refused as well.
 const RETRY_AFTER_S: u32 = 1;
 
 /// Refuses the request, in the shape of its protocol.
@@ -83,7 +83,7 @@ pub(super) async fn empty(session: &mut Session, ctx: &mut RequestContext, mut h
     send(session, header, Bytes::new()).await
 }
 
-/// Any answer of the gateway's own.
+/// Sends an answer of the gateway's own.
 pub(super) async fn answer(
     session: &mut Session,
     ctx: &mut RequestContext,
@@ -108,7 +108,7 @@ pub(super) async fn send(session: &mut Session, header: ResponseHeader, body: By
     Ok(())
 }
 
-/// A client that is still sending would have its connection reset, and might never see the answer.
+/// Keeps reading: a client that is still sending would have its connection reset, and might never see the answer.
 pub(super) async fn linger(session: &mut Session) {
     let drain = async {
         let mut drained = 0;

@@ -1,4 +1,4 @@
-//! Everything a request reads of the configuration, swapped as a whole on reload.
+//! Everything a request reads of the configuration, replaced as a whole by a reload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +20,18 @@ pub struct Snapshot {
     pub table: RouteTable,
     /// What is counted and remembered of its routes and targets.
     pub meters: Meters,
-    /// By [`Upstream::index`](crate::upstream::Upstream).
+    /// Indexed by [`Upstream::index`](crate::upstream::Upstream).
     pub endpoints: Vec<Arc<Endpoint>>,
     resolver: Arc<Resolver>,
-    /// What all requests keep in memory. The same for all snapshots; its bound is that of the latest.
+    /// The memory of all requests. It is the same for all snapshots; its bound is that of the latest.
     pub memory: Budget,
-    /// Where large bodies are read. The same for all snapshots.
+    /// Where large bodies are read. It is the same for all snapshots.
     pub off_workers: OffWorkers,
     pub max_body_bytes: usize,
-    /// Of the text of one stream that may be resumed.
+    /// Bounds the text of one stream that may be resumed.
     pub max_held_bytes: usize,
     pub client_timeout: Duration,
-    /// How long a client may take nothing of its answer.
+    /// How long a client may take none of its answer.
     pub send_timeout: Duration,
     /// How long a client's connection may be open without a request.
     pub idle: Duration,
@@ -44,11 +44,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// `previous`: the snapshot that this one takes the place of. What is known of upstreams and targets that are
-    /// still there, their health and what was counted, is taken over.
+    /// Compiles a configuration. `previous` is the snapshot that this one replaces: upstreams and targets that are
+    /// still there keep their health and what was counted.
     ///
     /// # Errors
-    /// Where a certificate or key can't be used for TLS.
+    /// A certificate or key cannot be used for TLS.
     pub fn compile(config: &Config, loaded_at: u64, previous: Option<&Self>) -> Result<Self, OriginError> {
         let table = RouteTable::compile(config, previous.map(|previous| &previous.table));
         let resolver = previous.map_or_else(Resolver::system, |previous| Arc::clone(&previous.resolver));
@@ -78,13 +78,13 @@ impl Snapshot {
         })
     }
 
-    /// Looks up the names of all upstreams in the background, so that their first requests need not wait for it.
+    /// Looks up the names of all upstreams in the background, so that their first requests need not wait for that.
     pub fn look_up_ahead(&self) {
         self.endpoints.iter().for_each(|endpoint| endpoint.look_up_ahead());
     }
 }
 
-/// What the transport needs to know of an upstream.
+/// Returns what the transport needs to know of an upstream.
 fn origin(upstream: &Upstream) -> Origin {
     let client_cert = upstream.tls.client_cert.as_ref();
     Origin {

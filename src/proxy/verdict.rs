@@ -65,7 +65,7 @@ fn reject(asked: &RequestHeader, header: &ResponseHeader, evidence: &Evidence, c
     }
 }
 
-/// From here on the answer is the client's, and nothing can be retried.
+/// Commits: from here on the answer is the client's, and nothing can be retried.
 fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
     let now = Instant::now();
     ctx.delivery.committed = Some(now);
@@ -103,7 +103,7 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
     }
 }
 
-/// Makes the header of the answer of the target of `step` the client's.
+/// Turns the header of an answer of the target of `step` into the client's.
 fn hand_out(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) -> Result<()> {
     ctx.delivery.served_by = Some(ctx.asked.target_name(step));
     let served = Served {
@@ -113,7 +113,7 @@ fn hand_out(header: &mut ResponseHeader, ctx: &mut RequestContext, step: &Step) 
     headers::to_client(header, &ctx.asked, &ctx.progress.ledger, &served)
 }
 
-/// There is no connection: on to what comes next, if anything does.
+/// Settles an attempt without a connection, and moves on to what comes next, if anything does.
 pub(super) fn on_no_connection(error: Box<Error>, ctx: &mut RequestContext) -> Box<Error> {
     let Some((trying, mut recorder)) = ctx.trying() else {
         return error;
@@ -125,7 +125,7 @@ pub(super) fn on_no_connection(error: Box<Error>, ctx: &mut RequestContext) -> B
     told(failure.into_error(), next)
 }
 
-/// An attempt got no answer, or an answer broke off.
+/// Settles an attempt that got no answer, or an answer that broke off.
 pub(super) fn on_error(mut error: Box<Error>, ctx: &mut RequestContext) -> Box<Error> {
     if is_client_gone(&error) {
         error.set_retry(false);
@@ -154,7 +154,7 @@ fn told(mut error: Box<Error>, next: Next) -> Box<Error> {
     error
 }
 
-/// Connecting for a request that is relayed has come to an end after `took`.
+/// Takes the result of connecting for a relayed request, which `took` this long.
 pub(super) fn relay_opened(
     ctx: &mut RequestContext,
     opened: Result<Connection, Failure>,
@@ -171,7 +171,7 @@ pub(super) fn relay_opened(
     }
 }
 
-/// A request that is relayed got no answer. There is no second try.
+/// Ends a relayed request that got no answer. There is no second try.
 pub(super) fn relay_failed(ctx: &mut RequestContext, failure: Failure) -> Box<Error> {
     if let Some((attempt, mut recorder)) = ctx.relaying() {
         let reason = failure.to_string();

@@ -1,5 +1,5 @@
-//! A request from within, by which the watchdog learns that requests are still answered: it takes the way of any other
-//! through Pingora and the intake, but is nobody's: neither logged nor counted.
+//! A request from within, by which the watchdog learns that requests are still answered: it passes through Pingora and
+//! the intake like any other, but belongs to no client and is neither logged nor counted.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use super::snapshot::Snapshot;
 
 pub struct WatchdogProxy {
     snapshot: Arc<ArcSwap<Snapshot>>,
-    /// Its own: a stop does not wait for it.
+    /// A count of its own, because a stop does not wait for these requests.
     in_flight: InFlight,
 }
 
 impl WatchdogProxy {
-    /// What is asked: the gateway answers it by itself, from its routes.
+    /// The watchdog's request: the gateway answers it by itself, from its routes.
     pub const REQUEST: &str = "GET /v1/models HTTP/1.1\r\nhost: switchback\r\nconnection: close\r\n\r\n";
 
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
@@ -44,7 +44,7 @@ impl ProxyHttp for WatchdogProxy {
         intake::take_in(session, ctx).await
     }
 
-    /// Not reached: the request has been answered.
+    /// Never reached: the request has been answered.
     async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
         Err(Error::new(ErrorType::InternalError))
     }

@@ -22,9 +22,9 @@ pub struct Course {
     /// The next attempt must not take a connection from the pool.
     fresh: bool,
     position: usize,
-    /// Attempts begun, over all targets.
+    /// How many attempts were begun, over all targets.
     attempts: u32,
-    /// Second tries of the current target.
+    /// How often the current target was tried again.
     repeats: u32,
 }
 
@@ -35,7 +35,7 @@ pub enum Turn {
     Begun(Step, Admission),
     /// The upstream of this step has its `max_inflight` requests; the next one's turn comes.
     Full(Step),
-    /// Nobody is left to ask.
+    /// No target is left to ask.
     Over,
 }
 
@@ -45,28 +45,29 @@ pub struct Outcome {
     pub class: Class,
     /// The answer's status; `None` if there was no answer.
     pub status: Option<u16>,
-    /// What the class stands on.
+    /// What the class rests on.
     pub basis: Basis,
     /// The upstream's own hint.
     pub retry_after: Option<Duration>,
     pub cause: Cause,
 }
 
-/// Whose doing a failure is.
+/// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The target's or its upstream's, as the class says.
     Target,
     /// A connection from the pool proved dead: says nothing about the target.
     StaleConnection,
-    /// What the request asks for: says nothing about others.
+    /// What the request asks for, which says nothing about others.
     Request,
     /// The request's time was over, whoever had used it up.
     Deadline,
 }
 
 impl Outcome {
-    /// Tells those who answer for an attempt that has failed. What that changes, and for whom.
+    /// Reports a failed attempt to the health of its target or upstream. Returns what that changes, and for which of
+    /// them.
     pub fn report(&self, step: &Step, admission: &Admission, now: Instant) -> Option<(Scope, Change)> {
         if self.cause != Cause::Target {
             return None;
@@ -114,8 +115,8 @@ impl Course {
         }
     }
 
-    /// Starts the attempt at the current target, or at the next one that may be asked. How targets stand has changed
-    /// since the plan was made; but the last one is asked however it stands, rather than none.
+    /// Starts the attempt at the current target, or at the next one that may be asked. The state of targets may have
+    /// changed since the plan was made; but the last one is asked whatever its state, rather than none.
     pub fn begin(&mut self, now: Instant) -> Turn {
         while let Some(step) = self.current(now) {
             match step.admit(self.plan.anyway || self.is_last(), now) {
@@ -136,8 +137,8 @@ impl Course {
         Turn::Over
     }
 
-    /// Whose turn it is. Where all who may be asked are full, those that cool down are asked after all: asking beats
-    /// refusing.
+    /// Returns the current step. If all targets that may be asked are full, those that cool down are asked after all:
+    /// asking beats refusing.
     fn current(&mut self, now: Instant) -> Option<Step> {
         if self.position >= self.plan.steps.len() && self.attempts == 0 && !self.plan.anyway {
             self.plan.ask_resting(now);
@@ -145,12 +146,12 @@ impl Course {
         self.plan.steps.get(self.position).cloned()
     }
 
-    /// Whether the current target, or one after it, could go on with a stream that breaks off.
+    /// Returns whether the current target, or a later one, could resume a stream that breaks off.
     pub fn may_resume(&self) -> bool {
         self.is_any_able_to_resume(self.position)
     }
 
-    /// The same, with an attempt left to do it.
+    /// Returns the same, provided that an attempt is left to do it.
     pub fn can_resume(&self) -> bool {
         self.attempts < self.route.retry.attempts && self.may_resume()
     }
@@ -160,8 +161,8 @@ impl Course {
         steps.iter().any(|step| step.target.prefill)
     }
 
-    /// Starts an attempt to go on with a stream that has broken off: at the target that served it, or at the next one that
-    /// can. The last one is asked however it stands, rather than none.
+    /// Starts an attempt to resume a stream that has broken off: at the target that served it, or at the next one that
+    /// can. The last one is asked whatever its state, rather than none.
     pub fn begin_resuming(&mut self, now: Instant) -> Turn {
         while self.can_resume() {
             let step = self.plan.steps[self.position].clone();
@@ -189,20 +190,20 @@ impl Course {
         self.position + 1 >= self.plan.steps.len()
     }
 
-    /// It is the next target's turn.
+    /// Moves on to the next target.
     pub fn pass_over(&mut self) {
         self.position += 1;
         self.repeats = 0;
         self.fresh = false;
     }
 
-    /// Whether the attempt that was begun must not take a connection from the pool.
+    /// Returns whether the attempt that was begun must not take a connection from the pool.
     pub fn needs_fresh_connection(&self) -> bool {
         self.fresh
     }
 
-    /// What to do about a failed attempt, once it was reported. `left` is the time from `now` to the request's deadline,
-    /// zero if it has passed; `jitter` is drawn from [0, 1).
+    /// Decides what to do about a failed attempt, once it was reported. `left` is the time from `now` to the request's
+    /// deadline, zero if it has passed; `jitter` is drawn from [0, 1).
     pub fn next(&self, outcome: &Outcome, now: Instant, left: Duration, jitter: f64) -> Next {
         let action = self.route.action(outcome.class, outcome.status);
         if outcome.status.is_some() && (action == Action::Deliver || self.is_foreign_everywhere(outcome)) {
@@ -228,19 +229,19 @@ impl Course {
         }
     }
 
-    /// Whether the only one who can be asked says that it did not make what the request refers to: then nobody did, and
-    /// that is what the client asked.
+    /// Returns whether the only target that can be asked says that it did not make what the request refers to: then no
+    /// other did, and that is the answer to the client.
     fn is_foreign_everywhere(&self, outcome: &Outcome) -> bool {
         outcome.class == Class::ForeignState && self.attempts == 1 && self.is_last() && !self.plan.has_makers()
     }
 
-    /// Whether the current target will not be cooling down.
+    /// Returns whether the current target will not be cooling down.
     fn is_usable(&self, then: Instant) -> bool {
         let step = self.plan.steps.get(self.position);
         step.is_some_and(|step| !step.standing(then).is_skipped())
     }
 
-    /// How long to wait before the same target is tried again; `None` if it should not be.
+    /// Returns how long to wait before the same target is tried again; `None` if it should not be.
     fn repeat_after(&self, outcome: &Outcome, jitter: f64) -> Option<Duration> {
         let retry = &self.route.retry;
         if self.repeats >= retry.same_target || self.client_retries {
@@ -257,7 +258,7 @@ impl Course {
         }
     }
 
-    /// Moves on to what [`Self::next`] said of `outcome`.
+    /// Advances to what [`Self::next`] decided about `outcome`.
     pub fn advance(&mut self, next: Next, outcome: &Outcome, now: Instant) {
         match next {
             Next::Retry { .. } => {

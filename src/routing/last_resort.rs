@@ -3,8 +3,8 @@
 use crate::classify::Class;
 use crate::config::Exhausted;
 
-/// Keeps one of the answers that failed: the first or the last, as configured, but a whole one rather than a part, and
-/// whatever it is rather than one that only says that somebody else made what the request carries.
+/// Keeps one of the failed answers: the first or the last, as configured, but a whole one rather than a part, and any
+/// answer rather than one that only says that the request's state belongs to another account.
 #[derive(Debug)]
 pub struct LastResort<A> {
     rule: Exhausted,
@@ -13,13 +13,13 @@ pub struct LastResort<A> {
     was_unanswered: bool,
 }
 
-/// What a failed answer is worth to the client. From worst to best.
+/// What a failed answer is worth to the client, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worth {
-    /// It tells what is wrong, and not only that the state which the request carries is another account's: a client that
-    /// is told so gives its conversation up, though the account that made the state may be back in a minute.
+    /// The answer says what is wrong, and not only that the request's state belongs to another account: a client that
+    /// is told so abandons its conversation, although the account that made the state may be back in a minute.
     pub tells: bool,
-    /// Its body is there to the end.
+    /// Its body is complete.
     pub whole: bool,
 }
 
@@ -58,8 +58,8 @@ impl<A> LastResort<A> {
         self.was_unanswered = true;
     }
 
-    /// Whether the client gets something earlier, nothing being left to try, than an answer of this class that has just
-    /// failed: the kept answer, or the gateway's account of the attempts that had none.
+    /// Returns whether, when nothing is left to try, the client gets something earlier instead of an answer of this
+    /// class that has just failed: the kept answer, or the gateway's account of attempts without one.
     pub fn is_preferred_to(&self, class: Class) -> bool {
         let tells = class != Class::ForeignState;
         match &self.kept {
@@ -69,7 +69,7 @@ impl<A> LastResort<A> {
         }
     }
 
-    /// `None`: there is no answer, or none that tells more than the gateway's own account.
+    /// Takes the kept answer. `None`: there is none, or none that says more than the gateway's own account.
     pub fn take(&mut self) -> Option<A> {
         let kept = self.kept.take();
         kept.filter(|(_, worth)| worth.tells || !self.was_unanswered)
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use Exhausted::{First, Last};
 
-    /// A class, whether its answer is whole, and a name for it; without a class: an attempt without an answer.
+    /// A class, whether its answer is complete, and a name for it; without a class: an attempt without an answer.
     type Offer = (Option<Class>, bool, &'static str);
 
     const fn error(whole: bool, name: &'static str) -> Offer {

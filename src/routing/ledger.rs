@@ -8,7 +8,7 @@ use crate::classify::Class;
 use crate::protocol::errors::{GatewayError, Tried};
 use crate::protocol::percent;
 
-/// Room for a usual entry.
+/// Enough room for a typical entry.
 const ENTRY_BYTES: usize = 96;
 /// The greatest integer that a structured field may hold (RFC 9651 §3.3.1).
 const INTEGER_MAX: u64 = 999_999_999_999_999;
@@ -16,7 +16,7 @@ const INTEGER_MAX: u64 = 999_999_999_999_999;
 #[derive(Default)]
 pub struct Ledger {
     entries: Vec<Entry>,
-    /// What [`Self::to_header`] gives, until the next entry: the client's header and the log both want it.
+    /// The result of [`Self::to_header`], until the next entry: both the client's header and the log need it.
     rendered: OnceLock<String>,
 }
 
@@ -33,7 +33,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// No attempt was made, because the upstream has its `max_inflight` requests.
+    /// Makes the entry of a target to which no attempt was made, because the upstream has its `max_inflight` requests.
     pub fn saturated(target: Arc<str>) -> Self {
         Self {
             target,
@@ -63,7 +63,7 @@ impl Ledger {
         &self.entries
     }
 
-    /// How many attempts were made: a full upstream was not asked.
+    /// Returns how many attempts were made: a full upstream was not asked.
     pub fn attempts(&self) -> u32 {
         let made = self
             .entries
@@ -72,7 +72,7 @@ impl Ledger {
         u32::try_from(made.count()).unwrap_or(u32::MAX)
     }
 
-    /// Whether the last target was not asked because the gateway could open no connection.
+    /// Returns whether the last target was not asked because the gateway could open no connection.
     pub fn is_short_of_descriptors(&self) -> bool {
         self.entries
             .last()
@@ -98,8 +98,9 @@ impl Ledger {
         words.collect::<Vec<_>>().join("; ")
     }
 
-    /// The gateway's own answer where no upstream gave one: 503 if there was no descriptor for a connection, 504 if the last
-    /// attempt ended by a clock, 503 if all upstreams were full, else 502, and for each attempt the target, the class and the time.
+    /// Makes the gateway's own answer where no upstream gave one: 503 if there was no descriptor for a connection, 504
+    /// if the last attempt ended by a clock, 503 if all upstreams were full, else 502. It lists the target, the class
+    /// and the time of each attempt.
     pub fn account(&self, left_out: &LeftOut) -> GatewayError {
         let timed_out = self
             .entries

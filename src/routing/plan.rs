@@ -14,12 +14,12 @@ use crate::upstream::{Admission, Refused, Standing};
 #[derive(Debug, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
-    /// Left out, because they cool down.
+    /// Targets that are left out because they cool down.
     pub resting: Vec<Step>,
-    /// All cool down, and are tried all the same: asking beats refusing.
+    /// All targets cool down, and are tried all the same: asking beats refusing.
     pub anyway: bool,
-    /// Where the request is bound to one account's state: the steps that may have made it, if the one that was asked says
-    /// that it did not.
+    /// Where the request is bound to one account's state: the targets that may have made it, if the one that was asked
+    /// says that it did not.
     pub makers: Vec<Step>,
 }
 
@@ -49,36 +49,36 @@ impl Step {
         self.target.name(self.model.as_deref().or(requested))
     }
 
-    /// How the target stands: as its upstream does, or the model there, whichever is worse.
+    /// Returns the state of the target: its upstream's, or that of the model there, whichever is worse.
     pub fn standing(&self, now: Instant) -> Standing {
         let upstream = self.target.upstream.registry.own().standing(now);
         upstream.max(self.health.standing(now))
     }
 
-    /// Leave to make an attempt.
+    /// Asks for permission to make an attempt.
     ///
     /// # Errors
-    /// Where none must be made: see [`Admission::ask`].
+    /// No attempt must be made: see [`Admission::ask`].
     pub fn admit(&self, anyway: bool, now: Instant) -> Result<Admission, Refused> {
         Admission::ask(&self.target.upstream, &self.health, anyway, now)
     }
 }
 
 impl Plan {
-    /// Puts those that were left out last, the one that is used again soonest first of them.
+    /// Appends the targets that were left out, the one that returns soonest first.
     pub(super) fn ask_resting(&mut self, now: Instant) {
         self.resting.sort_by_key(|step| step.standing(now));
         self.steps.append(&mut self.resting);
         self.anyway = true;
     }
 
-    /// Whether somebody who has not been asked may have made what the others don't know.
+    /// Returns whether a target that has not been asked may have made the state that the others do not know.
     pub(super) fn has_makers(&self) -> bool {
         !self.makers.is_empty() || !self.resting.is_empty()
     }
 
-    /// The next one who may have made what the others don't know comes last: one at a time where the request is bound to
-    /// one account, else all those that were left out.
+    /// Appends the next target that may have made the state that the others do not know: one at a time where the
+    /// request is bound to one account, else all those that were left out.
     pub(super) fn ask_makers(&mut self, now: Instant) {
         if self.makers.is_empty() {
             self.ask_resting(now);
@@ -88,17 +88,17 @@ impl Plan {
     }
 }
 
-/// What the client is told of the targets that a cooldown has kept out of its request.
+/// What the client is told about the targets that a cooldown has kept out of its request.
 #[derive(Debug, Default)]
 pub struct LeftOut {
-    /// How long until the first of them is used again.
+    /// How long until the first of them returns.
     soonest_return: Option<Duration>,
-    /// What people read: `; cooling down: openai/gpt-4o (auth, 12 s more)`, or nothing.
+    /// The text for people: `; cooling down: openai/gpt-4o (auth, 12 s more)`, or nothing.
     pub(super) in_words: String,
 }
 
 impl LeftOut {
-    /// Tells of the targets as they stand `now`, in a request for the model `requested`.
+    /// Describes the targets in their state `now`, in a request for the model `requested`.
     pub fn of(plan: &Plan, requested: Option<&str>, now: Instant) -> Self {
         let words = plan.resting.iter().filter_map(|step| {
             let name = step.name(requested);
@@ -122,23 +122,23 @@ impl LeftOut {
         }
     }
 
-    /// When to ask again, for a `retry-after` in seconds; `None` if nothing was left out.
+    /// Returns when to ask again, for a `retry-after` in seconds; `None` if nothing was left out.
     pub fn retry_after_s(&self) -> Option<u64> {
         self.soonest_return.map(whole_seconds)
     }
 }
 
-/// Rounds up: whoever waits comes neither earlier, nor at once.
+/// Rounds up, so that a client that waits this long comes neither too early nor at once.
 fn whole_seconds(wait: Duration) -> u64 {
     let rounded_up = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     rounded_up.max(1)
 }
 
-/// Orders `route` for a request in `protocol` for `requested`, as its targets stand `now`. Pure: `draw(n)` gives a number
-/// below `n`.
+/// Orders the targets of `route` for a request in `protocol` for `requested`, by their state `now`. It is pure:
+/// `draw(n)` gives a number below `n`.
 ///
 /// Targets that do not speak the protocol are passed over; a plan without steps means that none does. Those that cool
-/// down are left out, unless all do: then the one that ends soonest comes first.
+/// down are left out, unless all do: then the one whose cooldown ends soonest comes first.
 pub fn plan(
     route: &Route,
     requested: &str,
@@ -173,11 +173,11 @@ pub fn plan(
     plan
 }
 
-/// The plan of a request that is bound to one account's state: the first target of `route` that speaks `protocol`, in
-/// the order of the file, however it stands. Nothing is drawn, so that related requests meet at the same upstream.
+/// Plans a request that is bound to one account's state: the first target of `route` that speaks `protocol`, in the
+/// order of the file, whatever its state. Nothing is drawn, so that related requests meet at the same upstream.
 ///
-/// `may_move`: where that one says that it did not make the state, the next ones are asked, for it may have been made
-/// while the first one was out. For any other failure the request stays where it is.
+/// `may_move`: if that target says that it did not make the state, the next ones are asked, because one of them may
+/// have made it while the first was out. After any other failure the request stays where it is.
 pub fn pinned_plan(route: &Route, requested: &str, protocol: Protocol, may_move: bool, now: Instant) -> Plan {
     let speaking = route.targets().filter(|target| target.upstream.speaks(protocol));
     let mut steps = speaking.map(|target| Step::new(target, requested, protocol, now));

@@ -1,4 +1,4 @@
-//! The route table: what the configuration says, in the shape in which requests ask for it. Never changed once built.
+//! The route table: the configuration in the shape that requests need. It never changes once built.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::upstream::{Standing, Upstream};
 
 /// How many names an "unknown model" error suggests.
 const SUGGESTIONS_MAX: usize = 3;
-/// No more models of one upstream are looked at; whoever asks names a few of them and counts the rest.
+/// At most this many models of one upstream are examined; callers name a few of them and count the rest.
 const ASKED_MAX: usize = 20;
 
 #[derive(Debug)]
@@ -27,28 +27,28 @@ pub struct RouteTable {
     pub routes: Vec<Arc<Route>>,
     /// The route of requests that no model routes.
     pub passthrough: Option<Arc<Route>>,
-    /// Globs of endpoints that administer an account and that the passthrough is open for.
+    /// Globs of endpoints that administer an account and that the passthrough allows.
     opened: Vec<Arc<str>>,
-    /// What is measured of each target, at its [`Target::measured`].
+    /// What is measured of each target, indexed by [`Target::measured`].
     pub measured: Vec<Measured>,
     exact: HashMap<Arc<str>, Arc<Route>>,
-    /// Most literal characters first; ties in the order of the file.
+    /// Sorted by the number of literal characters, most first; ties in the order of the file.
     globs: Vec<Arc<Route>>,
 }
 
-/// What is measured as one: the targets that the configuration writes alike, whichever routes lead there.
+/// What is measured together: the targets that the configuration writes the same way, whichever routes lead there.
 #[derive(Debug)]
 pub struct Measured {
-    /// `upstream/model`, with the `*` of a model that is made from the requested name; `upstream` where the model is
-    /// whatever requests name. Never what a client sent.
+    /// `upstream/model`, with the `*` of a model that is made from the requested name; `upstream` where requests name
+    /// any model. It never contains what a client sent.
     pub label: Arc<str>,
     pub upstream: Arc<Upstream>,
-    /// `None`: of models that only requests name.
+    /// `None` for models that only requests name.
     health: Option<Arc<SharedHealth>>,
 }
 
 impl Measured {
-    /// How it stands: as its upstream does, or the model there, whichever is worse.
+    /// Returns its state: its upstream's, or that of the model there, whichever is worse.
     pub fn standing(&self, now: Instant) -> Standing {
         let upstream = self.upstream.registry.own().standing(now);
         let own = self.health.as_ref().map(|health| health.standing(now));
@@ -96,16 +96,17 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     pub timeouts: Timeouts,
     pub cooldown: Cooldown,
-    /// It goes on with an unfinished last message.
+    /// The target can continue an unfinished last message.
     pub prefill: bool,
     /// Its place in [`RouteTable::measured`].
     pub measured: usize,
-    /// `None`: of a model that only the request names.
+    /// `None` for a model that only the request names.
     health: Option<Arc<SharedHealth>>,
 }
 
 impl RouteTable {
-    /// `previous`: the table before a reload. Upstreams and targets that are still there keep their health.
+    /// Compiles the table. `previous` is the table before a reload: upstreams and targets that are still there keep
+    /// their health.
     pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
         let before = |name: &str| previous.and_then(|table| table.upstreams.iter().find(|known| &*known.name == name));
         let known = config.upstreams.iter().map(|from| before(&from.name).map(Arc::as_ref));
@@ -148,7 +149,7 @@ impl RouteTable {
         }
     }
 
-    /// Whether the passthrough is open for the normal path `path` although it administers an account.
+    /// Returns whether the passthrough allows the normal path `path` although it administers an account.
     pub fn opens(&self, path: &str) -> bool {
         let seen: String = segments_seen(path).iter().flat_map(|segment| ["/", segment]).collect();
         self.opened.iter().any(|glob| glob::matches(glob, endpoint(&seen)))
@@ -161,7 +162,7 @@ impl RouteTable {
             .or_else(|| self.globs.iter().find(|route| glob::matches(&route.name, model)))
     }
 
-    /// The names that a client can ask for as they are: those without `*`, in the order of the file.
+    /// Lists the names that a client can ask for as they are: those without `*`, in the order of the file.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         let names = self.routes.iter().map(|route| &*route.name);
         names.filter(|name| !name.contains('*'))
@@ -176,8 +177,8 @@ impl RouteTable {
             .map(|(name, upstream)| (Arc::clone(name), Arc::clone(&upstream.name)))
     }
 
-    /// Who is skipped at the moment, each once, in the order of the file: an upstream, or a target of one that is used.
-    /// Then the models, at most [`ASKED_MAX`] an upstream, that clients have asked for by way of a glob.
+    /// Lists what is skipped at the moment, each once, in the order of the file: an upstream, or a target of one that
+    /// is used. Then come the models, at most [`ASKED_MAX`] per upstream, that clients have asked for through a glob.
     pub fn cooling(&self, now: Instant) -> Vec<Arc<str>> {
         let mut cooling: Vec<Arc<str>> = Vec::new();
         for route in &self.routes {
@@ -224,7 +225,7 @@ impl RouteTable {
 }
 
 impl Route {
-    /// What the route does about a failure: its own `on` for the status, then for the class, then the default.
+    /// Returns what the route does about a failure: its own `on` for the status, then for the class, then the default.
     pub fn action(&self, class: Class, status: Option<u16>) -> Action {
         let find = |key| self.on.iter().find(|(on, _)| *on == key).map(|&(_, action)| action);
         status
@@ -233,7 +234,7 @@ impl Route {
             .unwrap_or_else(|| class.default_action())
     }
 
-    /// What is written about failures, the first entry for a key winning.
+    /// Returns the configured actions, of which the first for a key applies.
     pub fn on(&self) -> &[(OnKey, Action)] {
         &self.on
     }
@@ -245,7 +246,7 @@ impl Route {
 }
 
 impl Target {
-    /// `upstream/model` for the model's name there, or `upstream` where a request carries no model.
+    /// Returns `upstream/model` with the model's name there, or `upstream` where a request carries no model.
     pub fn name(&self, model: Option<&str>) -> Arc<str> {
         match model {
             Some(model) => format!("{}/{model}", self.upstream.name).into(),
@@ -253,7 +254,7 @@ impl Target {
         }
     }
 
-    /// The model's name at the upstream, for a requested name; `None` where it is the requested one.
+    /// Returns the model's name at the upstream for a requested name; `None` where it is the requested one.
     pub fn model_for(&self, requested: &str) -> Option<Arc<str>> {
         let model = self.model.as_ref()?;
         let resolved: Arc<str> = if model.contains('*') {
@@ -264,13 +265,13 @@ impl Target {
         (&*resolved != requested).then_some(resolved)
     }
 
-    /// How its model stands; `Closed` where only requests name models, each of which stands alone.
+    /// Returns the state of its model; `Closed` where only requests name models, each of which has a state of its own.
     pub fn standing(&self, now: Instant) -> Standing {
         let health = self.health.as_ref();
         health.map_or(Standing::Closed, |health| health.standing(now))
     }
 
-    /// Whether only requests name its models, so that each stands alone.
+    /// Returns whether only requests name its models, so that each has a state of its own.
     pub fn is_for_any_model(&self) -> bool {
         self.health.is_none()
     }
@@ -289,12 +290,12 @@ struct Compiler<'a> {
     upstreams: &'a [Arc<Upstream>],
     /// The upstreams of the same names before a reload, for each of them.
     previous: &'a [Option<&'a Upstream>],
-    /// Gathered as targets are compiled.
+    /// Collected while targets are compiled.
     measured: RefCell<Vec<Measured>>,
 }
 
 impl Compiler<'_> {
-    /// `requested`: the model's name in requests for it; empty where they carry none.
+    /// Compiles a route. `requested` is the model's name in requests for it; empty where they carry none.
     fn route(&self, index: usize, route: &config::Route, requested: &Arc<str>) -> Route {
         let policy = &self.config.policy;
         let mut groups = Vec::new();
@@ -311,8 +312,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// A `{ route: NAME }` is replaced by that route's chain, whose targets keep their own route's clocks and cooldowns.
-    /// The configuration has no circles. `requested`: as in [`Self::route`].
+    /// Appends the groups of a chain. A `{ route: NAME }` is replaced by that route's chain, whose targets keep their
+    /// own route's clocks and cooldowns. The configuration has no circles. `requested`: as in [`Self::route`].
     fn append_groups(&self, route: &config::Route, requested: &Arc<str>, groups: &mut Vec<Group>) {
         let compile = |one| self.target(one, &route.overrides, requested);
         for target in &route.targets {
@@ -330,7 +331,8 @@ impl Compiler<'_> {
         }
     }
 
-    /// Clocks and cooldowns: the target's own win over its route's, those over its upstream's, those over the policy's.
+    /// Compiles a target. For clocks and cooldowns, the target's own win over its route's, those over its upstream's,
+    /// those over the policy's.
     fn target(&self, target: &config::UpstreamTarget, route: &PolicyOverrides, requested: &Arc<str>) -> Arc<Target> {
         let (policy, upstream) = (&self.config.policy, &self.config.upstreams[target.upstream]);
         let timeouts = policy.timeouts.with(&upstream.timeouts).with(&route.timeouts);
@@ -346,8 +348,8 @@ impl Compiler<'_> {
         })
     }
 
-    /// Where the target's health is kept, if its model is known before a request names it; and its place among what is
-    /// measured.
+    /// Returns where the target's health is kept, if its model is known before a request names it; and its index among
+    /// what is measured.
     fn health(&self, target: &config::UpstreamTarget, requested: &Arc<str>) -> (Option<Arc<SharedHealth>>, usize) {
         let upstream = &self.upstreams[target.upstream];
         let previous = upstream.same(self.previous[target.upstream]);

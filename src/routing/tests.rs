@@ -1,4 +1,4 @@
-//! Plans as targets stand, and what a reload keeps of how they stand.
+//! Plans for targets in various states, and which state a reload keeps.
 
 use std::io::Write;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use http::Method;
 use crate::protocol::Protocol;
 use crate::protocol::account::Guard;
 
-/// `closest`: configured names, best first.
+/// Says that no route has the model. `closest`: configured names, best first.
 pub fn unknown_model(model: &str, closest: &[String]) -> String {
     let suggestion = match closest {
         [] => "; none is configured by name".to_owned(),
@@ -16,7 +16,8 @@ pub fn unknown_model(model: &str, closest: &[String]) -> String {
     format!("no route for the model `{model}`{suggestion}")
 }
 
-/// `other`: a model that can be asked for in this protocol, and the upstream that serves it.
+/// Says that no target speaks the protocol. `other`: a model that can be asked for in it, and the upstream that serves
+/// it.
 pub fn wrong_protocol(model: &str, protocol: Protocol, other: Option<&(Arc<str>, Arc<str>)>) -> String {
     let alternative = other.map_or_else(
         || "; no target of any other does".to_owned(),
@@ -28,7 +29,7 @@ pub fn wrong_protocol(model: &str, protocol: Protocol, other: Option<&(Arc<str>,
     )
 }
 
-/// `asked`: a path, or a method and a path.
+/// Says that a path is guarded. `asked`: a path, or a method and a path.
 pub fn guarded(asked: &str, guard: Guard) -> String {
     match guard {
         Guard::Kept => format!("{asked} is about what an account keeps, so no model routes it"),
@@ -36,7 +37,7 @@ pub fn guarded(asked: &str, guard: Guard) -> String {
     }
 }
 
-/// Why `method` and `path` lead nowhere where no upstream is set for what no model routes.
+/// Says that no upstream is configured for requests that no model routes, such as `method` and `path`.
 pub fn no_passthrough(method: &Method, path: &str, guard: Option<Guard>) -> String {
     let asked = format!("{method} {path}");
     let why = guard.map_or_else(
@@ -46,7 +47,7 @@ pub fn no_passthrough(method: &Method, path: &str, guard: Option<Guard>) -> Stri
     format!("{why}, and no upstream is set for such requests; the operator can name one as `server.passthrough`")
 }
 
-/// Why `method` and `path` are closed where there is such an `upstream`.
+/// Says that `method` and `path` are closed although there is such an `upstream`.
 pub fn administered(method: &Method, path: &str, upstream: &str) -> String {
     format!(
         "{method} {path} administers an account, which is closed here; the operator can open it with \

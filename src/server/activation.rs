@@ -1,5 +1,5 @@
-//! Sockets that listened before this process did: systemd's (socket activation), or those of the process that this one
-//! takes over from. Each takes the place of the `listen` entry that names its address.
+//! Sockets that were listening before this process started: systemd's (socket activation), or those of the process that
+//! this one takes over from. Each is used for the `listen` entry that names its address.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -65,7 +65,7 @@ impl From<Socket> for OwnedFd {
     }
 }
 
-/// Who opened a socket first. An upgrade passes it on.
+/// Which process opened a socket first. An upgrade passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Opener {
     /// A process of this program, because `listen` named the address.
@@ -86,11 +86,11 @@ pub(super) struct InheritedSocket {
 pub(super) struct Inherited(Vec<InheritedSocket>);
 
 impl Inherited {
-    /// Takes the sockets of `LISTEN_FDS` and `LISTEN_FDNAMES` (sd_listen_fds(3)). To be called before there are threads: it takes the
-    /// variables out of the environment, so that no other process mistakes them for its own.
+    /// Takes the sockets of `LISTEN_FDS` and `LISTEN_FDNAMES` (sd_listen_fds(3)). It must be called before there are
+    /// threads: it removes the variables from the environment, so that no other process takes them for its own.
     ///
     /// # Errors
-    /// Where one is not a stream socket.
+    /// A descriptor is not a stream socket.
     pub(super) fn from_manager() -> io::Result<Self> {
         let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(str::to_owned);
@@ -117,7 +117,7 @@ impl Inherited {
         Ok(sockets)
     }
 
-    /// Takes the sockets of the process that this one takes over from.
+    /// Takes the sockets of the process that this one replaces.
     pub(super) fn from_predecessor(received: Vec<(OwnedFd, Opener)>) -> io::Result<Self> {
         let mut sockets = Self::default();
         for (descriptor, opener) in received {
@@ -136,8 +136,8 @@ impl Inherited {
         Ok(())
     }
 
-    /// The socket in the place of a `listen` entry: of that very address, else a wildcard for a wildcard of that port
-    /// (systemd's `ListenStream=8080` is `[::]:8080` and takes IPv4 too).
+    /// Takes the socket for a `listen` entry: one with exactly that address, else a wildcard for a wildcard of that
+    /// port (systemd's `ListenStream=8080` is `[::]:8080` and takes IPv4 too).
     pub(super) fn take(&mut self, entry: &ListenAddress) -> Option<InheritedSocket> {
         let found = [same, both_wildcards]
             .iter()
@@ -145,7 +145,8 @@ impl Inherited {
         Some(self.0.remove(found))
     }
 
-    /// What systemd opened and nothing names; what an earlier process opened for an entry that is gone is closed.
+    /// Returns the sockets that systemd opened and no entry names; those that an earlier process opened for an entry
+    /// that is gone are closed.
     pub(super) fn rest(self) -> impl Iterator<Item = InheritedSocket> {
         self.0
             .into_iter()

@@ -1,5 +1,5 @@
-//! The admin listener: where an operator and a monitoring system look. It reads and never changes anything, shows no secret, and
-//! goes on while the gateway drains.
+//! The admin listener, for an operator and a monitoring system. It reads and never changes anything, shows no secret,
+//! and keeps serving while the gateway drains.
 
 mod answer;
 mod events;
@@ -34,7 +34,7 @@ use places::{Place, Places};
 
 /// A unix socket is for the user that runs the gateway, and for that user's group.
 const SOCKET_MODE: u32 = 0o660;
-/// How long a request's header may take, the wait on a kept connection included.
+/// How long a request's header may take, including the wait on a kept connection.
 const HEADER_MAX: Duration = Duration::from_secs(5);
 /// How long the peer may take to receive an answer, or the next event.
 const WRITE_MAX: Duration = Duration::from_secs(10);
@@ -66,8 +66,8 @@ impl<'a> AdminListener<'a> {
         })
     }
 
-    /// Serves what `gateway` tells, on a thread of its own, until the process ends or another takes over: while it drains is
-    /// when its operator wants to look.
+    /// Serves what `gateway` tells, on a thread of its own, until the process ends or another takes over: the operator
+    /// wants to look while it drains.
     pub(super) fn service(self, gateway: GatewayStatus, stop: ServiceStop) -> impl Service + use<> {
         let app = Admin::new(self.config, Arc::new(gateway));
         let mut service = ListeningService::new("admin".to_owned(), app);
@@ -176,7 +176,7 @@ impl HttpServerApp for Admin {
 }
 
 impl Admin {
-    /// Answers one request. `None`: the connection is at its end.
+    /// Answers one request. `None`: the connection has ended.
     async fn serve(&self, mut session: ServerSession, place: &Place<'_>) -> Option<ReusedHttpStream> {
         session.set_write_timeout(Some(WRITE_MAX));
         // What can't be read as HTTP, or never comes, is closed without a word.

@@ -1,4 +1,4 @@
-//! The accounts of upstreams that say `balance`, asked in the background. No request waits for it.
+//! The accounts of upstreams with `balance`, polled in the background. No request waits for them.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,14 +22,14 @@ use crate::transport::lookup::Lookup;
 use crate::upstream::balance::{Answer, Failed, Moment, News, POLL_MAX, Remaining, Turn};
 use crate::upstream::{Balance, Upstream};
 
-/// How often it is looked whether a poll is due. A reload is noticed within this time.
+/// How often to check whether a poll is due. A reload is noticed within this time.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Polls under way at once, over all upstreams.
+/// How many polls may be under way at once, over all upstreams.
 const POLLS_MAX: usize = 4;
-/// No more is read of an answer; what is known of providers' answers is less than 2 KiB.
+/// The most that is read of an answer; known providers' answers are smaller than 2 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// What polls carry besides the upstream's own headers.
+/// The headers of polls besides the upstream's own.
 static HEADERS: [(HeaderName, HeaderValue); 3] = [
     (
         USER_AGENT,
@@ -39,7 +39,7 @@ static HEADERS: [(HeaderName, HeaderValue); 3] = [
     (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
 ];
 
-/// Polls until the server stops. Each look takes the snapshot that holds then.
+/// Polls until the server stops. Each round uses the snapshot that is current then.
 #[derive(Clone)]
 pub(super) struct Balances {
     snapshot: Arc<ArcSwap<Snapshot>>,

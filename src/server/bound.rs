@@ -22,7 +22,7 @@ impl std::fmt::Display for Bound {
 }
 
 impl From<&ListenAddress> for String {
-    /// Writes the address as Pingora knows the listener.
+    /// Writes the address in Pingora's notation.
     fn from(address: &ListenAddress) -> Self {
         match address {
             ListenAddress::Tcp(address) => address.clone(),

@@ -1,5 +1,5 @@
 //! The certificates of TLS listeners: a reload replaces them while the listeners stay. Handshakes that have begun, and
-//! connections that are open, keep what they were shown.
+//! open connections, keep the certificate that they were shown.
 
 use std::sync::Arc;
 
@@ -25,16 +25,18 @@ pub struct CertificateError {
 #[derive(Debug)]
 pub(super) struct Certificates(Vec<(String, Arc<Current>)>);
 
-/// What a listener shows now.
+/// The certificate that a listener presents now.
 #[derive(Debug)]
 pub(super) struct Current(ArcSwap<CertifiedKey>);
 
-/// Certificates that can be used, and are not yet.
+/// Certificates that can be used, but are not in use yet.
 pub(super) struct Renewal(Vec<(Arc<Current>, Arc<CertifiedKey>)>);
 
 impl Certificates {
+    /// Loads the certificates of `listeners`.
+    ///
     /// # Errors
-    /// The first one that can't be used.
+    /// The first certificate that cannot be used.
     pub(super) fn of(listeners: &[Listener]) -> Result<Self, CertificateError> {
         let certified = certified(listeners).into_iter().map(|(address, key)| {
             let current = Current(ArcSwap::new(key?));
@@ -48,10 +50,10 @@ impl Certificates {
         self.find(address).cloned()
     }
 
-    /// What `listeners` say now. One that was not there at the start has no socket, and is only checked.
+    /// Loads what `listeners` name now. A listener that was not there at the start has no socket, and is only checked.
     ///
     /// # Errors
-    /// Every one that can't be used: then none is replaced.
+    /// Every certificate that cannot be used: then none is replaced.
     pub(super) fn renewal(&self, listeners: &[Listener]) -> Result<Renewal, Vec<CertificateError>> {
         let mut renewed = Vec::new();
         let mut errors = Vec::new();
@@ -78,7 +80,7 @@ impl Certificates {
 }
 
 impl Renewal {
-    /// Shows them on new connections from now on.
+    /// Presents them on new connections from now on.
     pub(super) fn install(self) {
         for (current, key) in self.0 {
             current.0.store(key);

@@ -31,9 +31,9 @@ use tls::TlsListeners;
 
 pub(super) use shared::Clients;
 
-/// How an HTTP/2 client without TLS begins (RFC 9113 §3.4).
+/// How a connection of an HTTP/2 client without TLS begins (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Idle connections are looked for so often within the time that they may be idle, and at least so often at all.
+/// How often idle connections are looked for within the time that they may be idle.
 const LOOKS: u32 = 4;
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
 
@@ -49,7 +49,8 @@ impl Clients {
         }
     }
 
-    /// What Pingora calls with each connection of a service; `h2c`: of listeners that take HTTP/2 without TLS.
+    /// Makes the handler that Pingora calls with each connection of a service; `h2c`: its listeners take HTTP/2 without
+    /// TLS.
     pub(super) fn handler(
         self: &Arc<Self>,
         tls: &Arc<TlsListeners>,
@@ -104,7 +105,7 @@ impl Clients {
         place
     }
 
-    /// Whether the connection begins as HTTP/2 does.
+    /// Returns whether the connection begins as HTTP/2 does.
     async fn has_preface(&self, stream: &mut ClientStream, presence: &registry::Presence) -> bool {
         if !is_begun(stream, presence).await {
             return false;

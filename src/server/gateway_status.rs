@@ -1,4 +1,4 @@
-//! All that is known of the running gateway, put together: the status document is written here.
+//! The status document, put together from all that is known of the running gateway.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,9 +19,9 @@ use crate::status::{self, Status};
 use crate::telemetry::history::{self, FailureNote, History};
 use crate::upstream::{self, Standing, Upstream};
 
-/// Models of a glob that an upstream shows.
+/// The most models of a glob that an upstream lists.
 const RESTING_MODELS_MAX: usize = 20;
-/// Minutes.
+/// The lengths of the windows in minutes.
 const WINDOWS: [u32; 3] = [1, 15, 60];
 
 pub(super) struct GatewayStatus {
@@ -72,7 +72,7 @@ impl GatewayStatus {
         self.metrics.render()
     }
 
-    /// Why new requests should go elsewhere, if they should.
+    /// Returns why new requests should go elsewhere, if they should.
     pub(super) fn unready(&self) -> Option<String> {
         match self.phase.now() {
             status::Phase::Starting => Some("starting: the listeners are not open yet".to_owned()),
@@ -271,7 +271,7 @@ fn window(minutes: u32, window: &history::Window) -> status::Window {
     }
 }
 
-/// Leaves out the minutes without an attempt. The last minute still runs.
+/// Leaves out the minutes without an attempt. The last minute is still running.
 fn minutes(all: &[history::Minute]) -> Vec<status::Minute> {
     std::iter::zip((0..all.len()).rev(), all)
         .filter(|(_, minute)| minute.attempts > 0)

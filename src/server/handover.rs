@@ -27,13 +27,13 @@ use rustix::net::{
 
 use super::activation::Opener;
 
-/// Behind the version in the new process's `ready`: it answers `confirm`.
+/// Follows the version in the new process's `ready`: it answers `confirm`.
 pub(super) const CONFIRMS: &str = "confirms";
 pub(super) const CONFIRM: &str = "confirm";
 pub(super) const SERVING: &str = "serving";
 pub(super) const KNOWN: &str = "known";
 pub(super) const CANCEL: &str = "cancel";
-/// What a process is told that knows no `confirm`.
+/// The message for a process that does not know `confirm`.
 pub(super) const SERVE: &str = "serve";
 
 /// The kernel's own limit (`SCM_MAX_FD`).
@@ -130,10 +130,10 @@ impl Channel {
         (&self.0).write_all(format!("{line}\n").as_bytes())
     }
 
-    /// The other's next line; `None` if it is gone.
+    /// Reads the other's next line; `None` if the other is gone.
     ///
     /// # Errors
-    /// `TimedOut` where none comes in time.
+    /// `TimedOut` if none arrives in time.
     pub(super) fn hear(&self, within: Duration) -> io::Result<Option<String>> {
         let begin = Instant::now();
         let mut line = Vec::new();
@@ -157,13 +157,13 @@ impl Channel {
         Err(io::Error::new(io::ErrorKind::InvalidData, "a line is too long"))
     }
 
-    /// Says no more. The other reads the end.
+    /// Closes this side of the channel. The other reads the end.
     pub(super) fn hang_up(&self) {
         // One that is gone needs no telling.
         let _ = self.0.shutdown(Shutdown::Write);
     }
 
-    /// Returns when the other says no more, or is gone.
+    /// Returns when the other has closed its side, or is gone.
     pub(super) async fn silence(&self) -> io::Result<()> {
         let stream = self.0.try_clone()?;
         stream.set_nonblocking(true)?;

@@ -1,7 +1,7 @@
-//! How this process came to be: started afresh, by systemd with sockets, or by an older process that it takes over from.
+//! How this process was started: afresh, by systemd with sockets, or by an older process that it takes over from.
 //!
-//! An upgrade starts the program twice. The first one starts the second and ends, so that the second belongs to init
-//! (under systemd: to systemd, which then hears when it ends), not to the process that it takes over from.
+//! An upgrade starts the program twice. The first process starts the second and ends, so that the second belongs to
+//! init (under systemd: to systemd, which then notices when it ends), not to the process that it takes over from.
 
 use std::env;
 use std::ffi::OsString;
@@ -18,17 +18,17 @@ use thiserror::Error;
 use super::activation::Inherited;
 use super::handover::{CANCEL, CONFIRM, CONFIRMS, Channel, SERVE, SERVING};
 
-/// `PID` of the process to take over from; with ` relayed` behind it once the program was started for the second time.
-/// Standard input is the channel to it.
+/// The variable with the `PID` of the process to take over from, followed by ` relayed` once the program was started
+/// for the second time. Standard input is the channel to it.
 pub(super) const TAKEOVER: &str = "SWITCHBACK_TAKEOVER";
 const RELAYED: &str = " relayed";
 /// The old process answers at once; it may be starved.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// The service manager may stand still, and the old process waits for it for a while. After this time it does not matter
-/// any more whether it knows this process.
+/// The service manager may stall, and the old process waits for it for a while. After this time it no longer matters
+/// whether it knows this process.
 const KNOWN_WITHIN: Duration = Duration::from_secs(30);
 
-/// Why a process can't begin.
+/// Why a process cannot start.
 #[derive(Debug, Error)]
 pub enum LaunchError {
     #[error("the sockets that the service manager handed in can't be used: {0}")]
@@ -39,12 +39,12 @@ pub enum LaunchError {
     Orphan,
 }
 
-/// What the process has from its beginning.
+/// What the process was started with.
 #[derive(Debug, Default)]
 pub struct Launch {
     pub(super) inherited: Inherited,
     pub(super) predecessor: Option<Predecessor>,
-    /// What an upgrade starts; `None`: there is none.
+    /// The program that an upgrade starts, if there is one.
     pub(super) program: Option<Program>,
 }
 
@@ -54,11 +54,11 @@ impl Launch {
         Self::default()
     }
 
-    /// Looks at what the process was started with. To be called before anything else: there must be no other threads, and
-    /// the file of the program must still be the one that runs. `None`: all is done, and the process must end.
+    /// Examines what the process was started with. It must be called before anything else: there must be no other
+    /// threads, and the program's file must still be the one that runs. `None`: all is done, and the process must end.
     ///
     /// # Errors
-    /// Where sockets that were handed in can't be used.
+    /// Sockets that were handed in cannot be used.
     pub fn of_this_process() -> Result<Option<Self>, LaunchError> {
         let program = Program::of_this_process().map_err(LaunchError::Takeover)?;
         let Ok(takeover) = env::var(TAKEOVER) else {
@@ -86,7 +86,7 @@ impl Launch {
     }
 }
 
-/// The command that started this process, to be run once more when its file has been replaced.
+/// The command that started this process, to be run again when its file has been replaced.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     pub path: PathBuf,
@@ -131,10 +131,10 @@ impl Predecessor {
         Ok((Self(channel), inherited))
     }
 
-    /// Says that connections are accepted here, and waits to be put in charge.
+    /// Reports that connections are accepted here, and waits to be put in charge.
     ///
     /// # Errors
-    /// Where the old process changed its mind, or is gone: then this one must not serve.
+    /// The old process has changed its mind, or is gone: then this one must not serve.
     pub(super) fn take_over(&self) -> Result<(), LaunchError> {
         let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
         let ready = format!("ready {pid} {version} {CONFIRMS}");
@@ -146,8 +146,8 @@ impl Predecessor {
         }
     }
 
-    /// Tells the old process that this one serves from here on, unless that one carries on after all. What is said to the
-    /// service manager before it knows this process would not be heard.
+    /// Tells the old process that this one serves from now on, unless the old one carries on after all. The service
+    /// manager would ignore anything said to it before it knows this process.
     fn confirm(&self) -> Result<(), LaunchError> {
         self.0.say(SERVING).map_err(LaunchError::Takeover)?;
         match self.0.hear(KNOWN_WITHIN) {
@@ -157,12 +157,12 @@ impl Predecessor {
         }
     }
 
-    /// Asks it to wait for nothing but what is in flight.
+    /// Asks the old process to wait for nothing but requests in flight.
     pub(super) fn hurry(&self) {
         self.0.hang_up();
     }
 
-    /// Returns when it has ended.
+    /// Returns when the old process has ended.
     pub(super) async fn ended(&self) {
         if let Err(error) = self.0.silence().await {
             log::warn!(error = error.to_string().as_str(); "the end of the process before this one can't be awaited");

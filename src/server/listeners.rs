@@ -1,5 +1,5 @@
-//! The listening sockets. They are bound here, before Pingora starts, so that a failure is told plainly and readiness is
-//! never claimed too early; or they were there before, and take the place of what `listen` names.
+//! The listening sockets. They are bound here, before Pingora starts, so that a failure is reported plainly and
+//! readiness is never claimed too early; sockets that were there before are used for the addresses that `listen` names.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -27,8 +27,8 @@ use crate::transport::origin::keepalive;
 /// The backlog until Pingora sets its own.
 const BACKLOG: i32 = 4096;
 
-/// The sockets that this process listens on, once more: for the process that takes over. Emptied when connections are to
-/// be refused.
+/// Duplicates of the sockets that this process listens on, for the process that takes over. They are dropped when
+/// connections are to be refused.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OpenSockets(Arc<Mutex<Vec<OpenSocket>>>);
 
@@ -64,7 +64,7 @@ pub(super) struct BoundListener {
     name: String,
     bound: Bound,
     opener: Opener,
-    /// It was there before this process.
+    /// The socket was there before this process.
     inherited: bool,
 }
 
@@ -85,7 +85,7 @@ impl Origin {
 }
 
 impl Listeners {
-    /// Each socket goes to Pingora, and to `open`. What `inherited` has of these addresses is taken.
+    /// Opens the sockets; each goes to Pingora, and to `open`. Sockets among `inherited` with these addresses are used.
     pub(super) fn bind(
         listeners: &[Listener],
         inherited: &mut Inherited,
@@ -109,7 +109,7 @@ impl Listeners {
         Ok(bound)
     }
 
-    /// Serves what systemd handed in and nothing names, too: somebody wrote it into a socket unit.
+    /// Also serves the sockets that systemd handed in and no entry names: somebody wrote them into a socket unit.
     pub(super) fn add_rest(&mut self, inherited: Inherited, open: &OpenSockets) -> Result<(), StartError> {
         for inherited in inherited.rest() {
             let listener = Listener::plain(inherited.address.clone());
@@ -140,7 +140,7 @@ impl Listeners {
         Arc::clone(&self.sockets)
     }
 
-    /// Where TLS is spoken.
+    /// Returns the TLS settings, if the listener uses TLS.
     pub(super) fn tls(&self, certificates: &Certificates) -> TlsListeners {
         let mut tls = TlsListeners::default();
         for one in &self.listeners {
@@ -223,7 +223,7 @@ impl BoundListener {
         &self.bound
     }
 
-    /// Tells a service that this socket is its own.
+    /// Hands this socket to a service.
     pub(super) fn add_to<A>(&self, service: &mut ListeningService<A>) {
         let endpoint = match &self.bound {
             Bound::Tcp { .. } => ListenerConfig::tcp(&self.name).tcp_socket_options(socket_options()),
@@ -240,8 +240,8 @@ fn socket_options() -> TcpSocketOptions {
     options
 }
 
-/// Pingora sets the mode of the file that a unix socket has, when its service starts: too late for us, who have set it
-/// before, and not ours to let it do with a socket that was there before. So it gets another file: in memory, and kept
+/// Names a file for Pingora to set a mode on when its service starts. For a unix socket that would be too late, since
+/// we have set the mode before, and wrong for a socket that was there before. So it gets another file: in memory, kept
 /// open for as long as the process runs.
 fn nameless_file() -> io::Result<String> {
     let file = memfd_create("unix-listener", MemfdFlags::CLOEXEC)?;
@@ -266,7 +266,8 @@ fn bind(listener: &Listener) -> Result<Socket, StartError> {
     .map_err(|reason| refused(&listener.address, reason))
 }
 
-/// A socket file that nobody listens on any more is taken over; anything else at that path is left alone.
+/// Binds a unix socket. A socket file that nobody listens on any more is replaced; anything else at that path is left
+/// alone.
 fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     if is_socket && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {

@@ -1,9 +1,9 @@
-//! The logger's settings, as the configuration's `log` has them.
+//! The logger's settings, from the configuration's `log`.
 
 use crate::config::{self, LogFormat};
 use crate::telemetry::{Format, LogSettings};
 
-/// What the logger needs to know of the configuration.
+/// Returns what the logger needs to know of the configuration.
 pub fn log_settings(log: &config::Log) -> LogSettings {
     let format = match log.format {
         LogFormat::Auto => Format::Auto,

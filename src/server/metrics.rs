@@ -1,4 +1,4 @@
-//! One scrape: what was counted, and how things stand at this moment.
+//! One scrape: what was counted, and the state of everything at this moment.
 
 mod process;
 
@@ -91,7 +91,7 @@ impl Metrics {
     }
 }
 
-/// States are looked up when they are asked for, so those of what is gone are gone too.
+/// Adds the states of upstreams and targets. They are looked up at each scrape, so those of what is gone are gone too.
 fn standings(snapshot: &Snapshot, now: Instant, exposition: &Exposition) {
     let table = &snapshot.table;
     for upstream in &table.upstreams {

@@ -1,5 +1,5 @@
-//! Telling the service manager where the server stands. What is said waits here for a thread of its own to send it: the
-//! service manager may stand still, and whoever has something to say must not.
+//! Messages to the service manager about the state of the server. They wait here for a thread of their own to send
+//! them: the service manager may stall, and must not delay anything else.
 
 use std::fmt::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::sleep;
 
-/// How long what is said last, before the process ends or another one is in charge, may take.
+/// How long the last messages, before the process ends or another one takes charge, may take.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -24,7 +24,7 @@ static OUTBOX: Outbox = Outbox {
     changed: Condvar::new(),
 };
 
-/// What a message is about. One that waits gives way to a later one of its kind, so there are never more than these.
+/// The kind of a message. A waiting message is replaced by a later one of its kind, so there are never more than these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Ready,
@@ -48,17 +48,17 @@ struct State {
     /// How many of the accepted messages were sent, given up, or replaced.
     sent: u64,
     has_sender: bool,
-    /// Another process is in charge: the service manager hears no more of this one.
+    /// Another process is in charge: this one sends nothing more to the service manager.
     is_closed: bool,
 }
 
-/// Connections are accepted.
+/// Reports that connections are accepted.
 pub(super) fn ready(status: &str) {
     tell(Kind::Ready, &[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// A reload has begun. With the time, without which newer systemd takes it for a reload that came earlier
-/// (systemd.service(5), `Type=notify-reload`).
+/// Reports that a reload has begun, with the time, without which newer versions of systemd take it for an earlier
+/// reload (systemd.service(5), `Type=notify-reload`).
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(time) => tell(Kind::Reloading, &[NotifyState::Reloading, time]),
@@ -75,25 +75,25 @@ pub(super) fn stopping() {
     tell(Kind::Stopping, &[NotifyState::Stopping]);
 }
 
-/// What `systemctl status` shows from now on: one line.
+/// Sets the one line that `systemctl status` shows from now on.
 pub(super) fn status(line: &str) {
     tell(Kind::Status, &[NotifyState::Status(line)]);
 }
 
-/// Requests are answered.
+/// Reports to the watchdog that requests are answered.
 pub(super) fn alive() {
     tell(Kind::Watchdog, &[NotifyState::Watchdog]);
 }
 
-/// Says who is in charge from now on, as the last thing that this process says. Returns when it is said, or when the
-/// service manager has let everybody wait for too long.
+/// Says which process is in charge from now on, as the last message of this process. Returns when it was sent, or when
+/// the service manager has taken too long.
 pub(super) fn hand_over(pid: u32) {
     tell(Kind::MainProcess, &[NotifyState::MainPid(pid)]);
     OUTBOX.lock().is_closed = true;
     flush();
 }
 
-/// Returns when all that was said has been sent, or has had its time.
+/// Returns when all messages have been sent, or have had their time.
 pub(super) fn flush() {
     let state = OUTBOX.lock();
     let accepted = state.accepted;
@@ -103,19 +103,19 @@ pub(super) fn flush() {
     drop(waited);
 }
 
-/// Returns when all that was said has been sent.
+/// Returns when all messages have been sent.
 pub(super) async fn all_sent() {
     while !OUTBOX.lock().is_all_sent() {
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Whether there is a service manager that listens.
+/// Returns whether there is a service manager that listens.
 pub(super) fn is_heard() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Does nothing where there is no service manager, or where another process has its ear.
+/// Queues a message; does nothing without a service manager, or if another process is in charge.
 fn tell(kind: Kind, state: &[NotifyState<'_>]) {
     if !is_heard() {
         return;
@@ -155,7 +155,7 @@ impl Outbox {
         }
     }
 
-    /// What is behind this lock is whole at any time: a panic elsewhere does not spoil it.
+    /// The data behind this lock is consistent at any time: a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

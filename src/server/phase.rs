@@ -1,4 +1,4 @@
-//! Where the process stands between its start and its end.
+//! The phase of the process between its start and its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,7 +12,7 @@ const STARTING: u8 = 0;
 const RUNNING: u8 = 1;
 const DRAINING: u8 = 2;
 
-/// Clones share it. It only ever goes on: what drains never runs again.
+/// The phase of the process. Clones share it. It only advances: a process that drains never runs again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Phase(Arc<AtomicU8>);
 

@@ -15,7 +15,7 @@ use super::status_line::StatusLine;
 use super::watchdog::{self, Probe};
 use crate::proxy::Snapshot;
 
-/// What waits for the server to run.
+/// Everything that waits for the server to run.
 pub(super) struct Readiness {
     pub listeners: Listeners,
     pub predecessor: Option<Arc<Predecessor>>,
@@ -25,8 +25,9 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    /// Once connections are accepted: one log line a listener, `READY=1`, and `on_ready`, which may take its time: the
-    /// thread is its own. A process that takes over waits until it is put in charge; where it is not, it ends.
+    /// Announces that connections are accepted: one log line per listener, `READY=1`, and `on_ready`, which may take
+    /// its time, because it has a thread of its own. A process that takes over waits until it is put in charge, and
+    /// ends if it is not.
     pub(super) fn await_running(
         self,
         mut phases: Receiver<ExecutionPhase>,

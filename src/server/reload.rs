@@ -1,6 +1,6 @@
-//! A changed configuration takes the place of the running one, whole or not at all: on SIGHUP, and when its files change.
+//! A changed configuration replaces the running one, completely or not at all: on SIGHUP, and when its files change.
 //!
-//! All of it happens on one thread, so attempts never overlap. Requests that run keep the snapshot that they began with.
+//! All of it happens on one thread, so attempts never overlap. Running requests keep the snapshot that they began with.
 
 mod changes;
 mod report;
@@ -32,7 +32,7 @@ pub type Environment = fn(&str) -> Option<String>;
 /// How the configuration was read, and how to read it again.
 pub struct Reread {
     pub env: Environment,
-    /// Warnings of the first reading.
+    /// The warnings of the first reading.
     pub diagnostics: Vec<Diagnostic>,
     pub read: Read,
 }
@@ -58,7 +58,7 @@ impl Drain {
     }
 }
 
-/// What a new configuration changes in the running server.
+/// The parts of the running server that a new configuration changes.
 pub(super) struct Live {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) certificates: Certificates,
@@ -74,11 +74,11 @@ pub(super) struct Reloader {
     watch: Watch,
     /// The files of the running configuration.
     files: BTreeSet<PathBuf>,
-    /// What the files held at the last attempt.
+    /// What the files contained at the last attempt.
     content: Content,
 }
 
-/// Why the reloader wakes.
+/// Why the reloader wakes up.
 enum Wake {
     Signal,
     Change,
@@ -109,7 +109,7 @@ impl Reloader {
         }
     }
 
-    /// Reloads whenever there is reason to, on a thread of its own, until the sender of `signals` is dropped.
+    /// Reloads whenever there is a reason to, on a thread of its own, until the sender of `signals` is dropped.
     pub(super) fn start(self, signals: Receiver<()>) {
         let thread = std::thread::Builder::new().name("reload".to_owned());
         if let Err(error) = thread.spawn(move || self.run(&signals)) {
@@ -200,8 +200,10 @@ impl Reloader {
         self.config = config;
     }
 
+    /// Applies a configuration.
+    ///
     /// # Errors
-    /// What shows only when certificates and keys are put to use. Then nothing has changed.
+    /// Faults that show only when certificates and keys are put to use. Then nothing has changed.
     fn apply(&self, config: &Config, now: SystemTime) -> Result<(), Vec<Fault>> {
         let renewal = self.live.certificates.renewal(&config.listen);
         let previous = self.live.snapshot.load();

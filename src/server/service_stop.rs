@@ -1,8 +1,9 @@
-//! How a listening service stops: it takes no new connections, but a request that comes on one which is open is still
-//! answered (and told that the connection ends with it), until the connections on which nothing comes are closed.
+//! How a listening service stops: it accepts no new connections, but still answers a request on an open one (and says
+//! that the connection ends with it), until idle connections are closed.
 //!
-//! Pingora closes those at once, and a request that is on its way is lost. With a little patience that is rare, and with
-//! [`KEEP_ALIVE`] hardly likelier than on any day, for an idle connection lasts not much longer anyway.
+//! Pingora closes idle connections at once, which loses a request that is on its way. Waiting a little makes that rare,
+//! and waiting for [`KEEP_ALIVE`] hardly likelier than on any other day, because an idle connection does not last much
+//! longer anyway.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use pingora::server::{ListenFds, RuntimeOpts, ShutdownWatch};
 use pingora::services::Service;
 use tokio::sync::watch;
 
-/// How long a process answers on its open connections after an upgrade: clients have mostly left idle ones by then.
+/// How long a process keeps answering on its open connections after an upgrade: clients have mostly closed idle ones by
+/// then.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +23,7 @@ enum Stage {
     Open,
     /// Nothing new is accepted.
     AcceptingNoMore,
-    /// Nobody waits for idle connections any more.
+    /// Idle connections are not waited for any more.
     ClosingIdle,
 }
 
@@ -69,7 +71,7 @@ pub(super) struct OnBoundSockets<S> {
     companions: Vec<Companion>,
 }
 
-/// What runs along with a service, on its threads.
+/// A task that runs along with a service, on its threads.
 pub(super) type Companion = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
 impl<S> OnBoundSockets<S> {

@@ -21,8 +21,8 @@ use super::upgrade::{Successor, Upgrade, UpgradeError};
 use super::{notify, upgrade_outcome};
 use crate::proxy::InFlight;
 
-/// The last bytes of an answer may still be on their way when its request is done, and a client's first when it has
-/// just connected.
+/// How long to wait at the end: the last bytes of an answer may still be on their way when its request is done, and a
+/// client's first when it has just connected.
 const LAST_BYTES: Duration = Duration::from_millis(100);
 /// The exit status with which a shell reports a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
@@ -30,34 +30,34 @@ const INTERRUPTED: i32 = 130;
 /// Ends the process: on SIGTERM as soon as nothing is in flight and at the latest after `drain`, on SIGINT at once, and
 /// after a successful SIGUSR2 when nothing is left that the new process could not do.
 ///
-/// Pingora asks for signals late and sleeps through its whole grace period, so a thread of our own does both.
+/// Pingora waits for signals late and sleeps through its whole grace period, so a thread of our own does both.
 pub(super) struct Shutdown {
     signals: Mutex<mpsc::Receiver<ShutdownSignal>>,
 }
 
-/// What the end of the process is about.
+/// What the end of the process involves.
 pub(super) struct Ending {
     pub in_flight: InFlight,
     pub drain: Drain,
-    /// Hears of each SIGHUP, until the end begins. `None`: there is nothing to reload from.
+    /// Receives each SIGHUP until the end begins. `None`: there is nothing to reload from.
     pub hangups: Option<SyncSender<()>>,
     pub sockets: OpenSockets,
-    /// Stops the services of clients.
+    /// Stops the services that clients use.
     pub gateway_stop: ServiceStop,
     /// Stops the admin listener, which serves while this process drains, and ends when another is in charge.
     pub admin_stop: ServiceStop,
     pub status: StatusLine,
-    /// What SIGUSR2 starts.
+    /// The program that SIGUSR2 starts.
     pub program: Option<Program>,
     /// The process before this one may still be finishing what it had: this one ends after it.
     pub predecessor: Option<Arc<Predecessor>>,
 }
 
 impl Shutdown {
-    /// Handles signals from its return on.
+    /// Handles signals from the moment it returns.
     ///
     /// # Errors
-    /// Where signals can't be watched.
+    /// Signals cannot be watched.
     pub(super) fn watch(ending: Ending) -> io::Result<Self> {
         let (sender, signals) = mpsc::channel(1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -161,7 +161,7 @@ impl Watch {
         }
     }
 
-    /// Puts the new process in charge.
+    /// Puts the new process in charge, if the upgrade succeeded.
     fn concluded(&self, outcome: Result<Successor, UpgradeError>) -> Option<Successor> {
         let version = env!("CARGO_PKG_VERSION");
         let outcome = outcome.and_then(|successor| {
@@ -210,7 +210,7 @@ impl Watch {
         .await;
     }
 
-    /// Ends after an upgrade. Clients may use their open connections until these would have been closed for idleness.
+    /// Ends after an upgrade. Clients may use their open connections until these would have been closed as idle.
     async fn leave(&self, successor: &Successor) {
         self.ending.admin_stop.accept_no_more();
         self.ending.admin_stop.close_idle();
@@ -230,7 +230,7 @@ impl Watch {
         .await;
     }
 
-    /// It may have one itself, which it tells in turn.
+    /// Asks the process before this one to hurry; it may have a predecessor itself, which it asks in turn.
     fn hurry_predecessor(&self) {
         if let Some(predecessor) = &self.ending.predecessor {
             predecessor.hurry();
@@ -272,7 +272,7 @@ impl Watch {
     }
 }
 
-/// Says the rest to the service manager and the log. Either may stand still, so each has its time and no more.
+/// Sends the remaining messages to the service manager and the log. Either may stall, so each has a limited time.
 pub(super) fn say_the_rest() {
     notify::flush();
     log::logger().flush();

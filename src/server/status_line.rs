@@ -1,4 +1,4 @@
-//! What `systemctl status` says: one line, sent when it changes.
+//! The line that `systemctl status` shows, sent when it changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// The line names so many upstreams; of more it tells only the number.
 const NAMED_MAX: usize = 3;
 
-/// What there is to say. Clones share it.
+/// The content of the status line. Clones share it.
 #[derive(Clone)]
 pub(super) struct StatusLine {
     reloads: Reloads,
@@ -37,7 +37,7 @@ impl StatusLine {
         }
     }
 
-    /// Empty: nothing is to be said of one.
+    /// Sets the text about an upgrade; empty if there is nothing to say.
     pub(super) fn set_upgrade(&self, text: String) {
         self.parts(|parts| parts.upgrade = text);
     }

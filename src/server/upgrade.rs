@@ -1,5 +1,6 @@
-//! SIGUSR2: the program's file, which may be another by now, is started on the sockets of this process. Once it accepts
-//! connections it is put in charge, and this process finishes what it has. If it does not get there, nothing has changed.
+//! SIGUSR2: starts the program's file, which may have been replaced, on the sockets of this process. Once the new
+//! process accepts connections it is put in charge, and this one finishes its requests. If it does not get there,
+//! nothing has changed.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -59,12 +60,12 @@ pub(super) struct Successor {
     channel: Channel,
     pub pid: u32,
     pub version: String,
-    /// It says that it serves when it is asked to.
+    /// The new process confirms that it serves when it is asked to.
     confirms: bool,
 }
 
 impl Successor {
-    /// Starts it and waits until it is ready: blocks, for at most [`READY_WITHIN`].
+    /// Starts the new process and waits until it is ready: blocks for at most [`READY_WITHIN`].
     fn start(program: &Program, sockets: &OpenSockets) -> Result<Self, UpgradeError> {
         let (channel, far) = Channel::pair().map_err(UpgradeError::Channel)?;
         sockets.with(|sockets| {
@@ -107,10 +108,10 @@ impl Successor {
         }
     }
 
-    /// Returns when it serves: blocks, for at most [`CONFIRMED_WITHIN`].
+    /// Returns when the new process serves: blocks for at most [`CONFIRMED_WITHIN`].
     ///
     /// # Errors
-    /// Where it is gone or does not answer. Then it does not serve, and this process carries on.
+    /// The new process is gone or does not answer. Then it does not serve, and this process carries on.
     pub(super) fn put_in_charge(&self) -> Result<(), UpgradeError> {
         if !self.confirms {
             return self.channel.say(SERVE).map_err(UpgradeError::Channel);
@@ -134,14 +135,14 @@ impl Successor {
         let _ = self.channel.say(KNOWN);
     }
 
-    /// Returns when it wants this process to wait for nothing but what is in flight, or is gone.
+    /// Returns when the new process wants this one to wait for nothing but requests in flight, or is gone.
     pub(super) async fn in_a_hurry(&self) {
         // Where that can't be told, nobody is waited for.
         let _ = self.channel.silence().await;
     }
 }
 
-/// What a new process says of itself.
+/// What a new process reports about itself.
 struct Ready {
     pid: u32,
     version: String,
@@ -162,7 +163,7 @@ impl Ready {
     }
 }
 
-/// Kills it and what it started.
+/// Kills the new process and everything that it started.
 fn stop(child: &mut Child) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // What is not there any more needs no killing.
@@ -171,7 +172,7 @@ fn stop(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// How it ended: it says no more, so it is about to. One that lingers all the same is stopped.
+/// Returns how the new process ended: it has closed the channel, so it is about to end. It is killed if it lingers.
 fn end(mut child: Child) -> Option<ExitStatus> {
     let (sender, ended) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -194,7 +195,7 @@ pub(super) struct Upgrade {
 }
 
 impl Upgrade {
-    /// `false`: one is under way already.
+    /// Begins an upgrade. `false`: one is under way already.
     pub(super) fn begin(&mut self, program: &Program, sockets: &OpenSockets) -> bool {
         if self.running.is_some() {
             return false;
@@ -216,7 +217,7 @@ impl Upgrade {
         true
     }
 
-    /// How it went; never, where none is under way.
+    /// Returns the outcome of the upgrade; never, if none is under way.
     pub(super) async fn outcome(&mut self) -> Result<Successor, UpgradeError> {
         let Some(running) = &mut self.running else {
             return std::future::pending().await;

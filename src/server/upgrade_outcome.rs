@@ -1,5 +1,5 @@
-//! How `switchback upgrade` hears of the outcome: it listens on an abstract unix socket that bears the old process's
-//! number, and that process, when it has tried, writes one line there. Whoever sent the signal by hand does not listen.
+//! How `switchback upgrade` learns of the outcome: it listens on an abstract unix socket named after the old process's
+//! number, and that process writes one line there when it has tried. Nobody listens if the signal was sent by hand.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::linux::net::SocketAddrExt;
@@ -15,16 +15,16 @@ pub const DONE: &str = "done";
 /// The line's first word, where the old process carries on.
 pub const FAILED: &str = "failed";
 
-/// Where the outcome of an upgrade of process `pid` is awaited.
+/// Returns the socket on which the outcome of an upgrade of process `pid` is awaited.
 ///
 /// # Errors
-/// There is none that can happen: the name is short.
+/// None in practice: the name is short.
 pub fn address(pid: u32) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("switchback-upgrade-{pid}"))
 }
 
-/// Tells who waits for it, if anybody does, and waits no longer than [`TOLD_WITHIN`] for it to be taken: the socket's name
-/// may be anybody's, who may let it fill up.
+/// Tells whoever waits for the outcome, and waits no longer than [`TOLD_WITHIN`] for it to be taken: anybody can bind
+/// the socket's name and let it fill up.
 pub(super) fn send(word: &str, text: &str) {
     let line = format!("{word} {text}\n");
     let (done, told) = sync_channel(1);

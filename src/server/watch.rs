@@ -1,24 +1,24 @@
-//! Whether files have changed: one look at each, twice a second.
+//! Whether files have changed: each is checked twice a second.
 //!
-//! A look follows symbolic links to the end, so that a file that is replaced, a link that is turned elsewhere in any
-//! directory on the way (as Kubernetes does), and a file that is written in place are all the same here. inotify would
-//! need a watch for every directory of every link, and hears nothing on network and FUSE file systems.
+//! A check follows symbolic links to the end, so that a replaced file, a link that was turned elsewhere in any
+//! directory on the way (as Kubernetes does), and a file that is written in place are all noticed. inotify would need a
+//! watch for every directory of every link, and notices nothing on network and FUSE file systems.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Between two looks while nothing happens.
+/// The time between two checks while nothing happens.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Between two looks while something does.
+/// The time between two checks while something does.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Files that have been left alone for so long are whole.
+/// Files that have been unchanged for this long are complete.
 const SETTLED_AFTER: Duration = Duration::from_millis(300);
-/// Files that are written without end are read all the same.
+/// Files that never stop changing are read after this time all the same.
 const SETTLED_AT_LAST: Duration = Duration::from_secs(5);
 
-/// Which file stands at a path, and in which state; `None`: there is none that could be looked at.
+/// Identifies the file at a path, and its state; `None`: there is none that could be examined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Print(Option<Stat>);
 
@@ -64,7 +64,7 @@ impl Watch {
         }
     }
 
-    /// How long to wait for the next look.
+    /// Returns how long to wait before the next check.
     pub(super) fn pause(&self) -> Duration {
         match self.unsettled {
             Some(_) => LOOK_AGAIN,
@@ -72,7 +72,7 @@ impl Watch {
         }
     }
 
-    /// Whether files have changed since they were last read, and are left alone by now.
+    /// Returns whether files have changed since they were last read, and have settled by now.
     pub(super) fn look(&mut self, now: Instant) -> bool {
         let seen: Vec<Print> = self.files.keys().map(|file| Print::of(file)).collect();
         if std::iter::zip(&seen, self.files.values()).all(|(seen, read)| Some(*seen) == *read) {
@@ -92,7 +92,7 @@ impl Watch {
             || now.duration_since(unsettled.begun) >= SETTLED_AT_LAST
     }
 
-    /// Call this before the files are read: what changes from here on will be seen.
+    /// Call this before the files are read: changes from here on will be noticed.
     pub(super) fn reading(&mut self) {
         self.unsettled = None;
         for (file, read) in &mut self.files {
@@ -100,7 +100,7 @@ impl Watch {
         }
     }
 
-    /// These are the files from now on.
+    /// Watches these files from now on.
     pub(super) fn follow<'f>(&mut self, files: impl Iterator<Item = &'f PathBuf>) {
         let known = std::mem::take(&mut self.files);
         for file in files {

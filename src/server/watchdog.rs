@@ -1,5 +1,6 @@
-//! The watchdog: systemd hears that all is well only if requests are answered. Every half `WatchdogSec` a request goes
-//! to the threads that serve clients, on a socket pair instead of a listener; where no answer comes, systemd hears nothing.
+//! The watchdog: systemd is told that all is well only if requests are answered. Every half `WatchdogSec` a request
+//! goes to the threads that serve clients, on a socket pair instead of a listener; if no answer comes, systemd is told
+//! nothing.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -19,15 +20,15 @@ use super::notify;
 use crate::proxy::{Snapshot, WatchdogProxy};
 
 const ANSWER: &[u8] = b"HTTP/1.1 ";
-/// A broken data path is asked again so soon: it may come back before systemd ends the process.
+/// How soon a broken data path is probed again: it may recover before systemd ends the process.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// How often the service manager wants to hear; `None` if it does not.
+/// Returns how often the service manager wants to hear; `None` if it does not.
 pub(super) fn wanted() -> Option<Duration> {
     sd_notify::watchdog_enabled().filter(|interval| !interval.is_zero())
 }
 
-/// It answers the watchdog's requests on the threads of a service.
+/// Answers the watchdog's requests on the threads of a service.
 pub(super) struct ProbedService {
     app: Arc<HttpProxy<WatchdogProxy>>,
     requests: mpsc::Receiver<UnixStream>,
@@ -57,7 +58,7 @@ impl ProbedService {
 }
 
 impl Probe {
-    /// Returns when the service has answered a request, wholly.
+    /// Returns when the service has answered a request completely.
     async fn send(&self) -> io::Result<()> {
         let (near, far) = UnixStream::pair()?;
         near.set_nonblocking(true)?;
@@ -76,7 +77,7 @@ impl Probe {
     }
 }
 
-/// Tells the service manager, for as long as the process runs.
+/// Keeps the service manager's watchdog informed for as long as the process runs.
 pub(super) async fn run(interval: Duration, probes: Vec<Probe>) {
     let half = interval / 2;
     let mut silent = false;

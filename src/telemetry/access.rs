@@ -1,4 +1,4 @@
-//! The access log: one line a request.
+//! The access log: one line per request.
 
 use log::Level;
 use log::kv::{Error, Source, Value, VisitSource};
@@ -11,7 +11,7 @@ const MODULE: &str = "switchback::access";
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// An upstream's answer was delivered whole; its status may be an error that is the client's to see.
+    /// An upstream's answer was delivered completely; its status may be an error that is the client's to handle.
     Ok,
     /// The client left before the end.
     ClientGone,
@@ -44,7 +44,7 @@ impl Outcome {
     }
 }
 
-/// What one request leaves in the log. Absent values are left out of the line.
+/// The values of a request's line in the log. Absent ones are left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Access<'a> {
     /// A UUIDv7, as in `x-gateway-request-id`.
@@ -52,7 +52,7 @@ pub struct Access<'a> {
     /// `ADDRESS:PORT`, or `unix`.
     pub client: Option<&'a str>,
     pub method: &'a str,
-    /// What follows a `?` is dropped: queries may carry keys.
+    /// Everything after a `?` is dropped: queries may carry keys.
     pub path: &'a str,
     /// `HTTP/1.1` or `HTTP/2`.
     pub http_version: &'a str,
@@ -61,15 +61,15 @@ pub struct Access<'a> {
     pub stream: bool,
     pub model: Option<&'a str>,
     pub route: Option<&'a str>,
-    /// Who served it: `UPSTREAM/MODEL`.
+    /// The target that served it: `UPSTREAM/MODEL`.
     pub target: Option<&'a str>,
     /// `None` where no response was begun.
     pub status: Option<u16>,
     pub outcome: Outcome,
-    /// Why the gateway refused it, by the code of its error; left out where it did not.
+    /// Why the gateway refused the request, by the code of its error; left out if it did not.
     pub refused: Option<&'a str>,
     pub attempts: u32,
-    /// How often another attempt went on with a stream that had broken off; left out where it never was.
+    /// How often another attempt resumed a stream that had broken off; left out if none did.
     pub resumed: u32,
     /// The ledger, as it is in `x-gateway-attempts`; left out where empty.
     pub ledger: &'a str,
@@ -88,7 +88,8 @@ impl Access<'_> {
         super::emit(self.level(), MODULE, "access", self);
     }
 
-    /// A request that the operator should know of is a warning, so that `journalctl -p warning` finds it.
+    /// Returns the level. A request that the operator should know about is a warning, so that `journalctl -p warning`
+    /// finds it.
     fn level(&self) -> Level {
         match self.outcome {
             // The gateway's own want of something.

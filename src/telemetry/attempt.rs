@@ -1,4 +1,4 @@
-//! One line a failed attempt: what the upstream did, and what was done about it.
+//! One line per failed attempt: what the upstream did, and what was done about it.
 
 use log::Level;
 use log::kv::{Error, Source, Value, VisitSource};
@@ -10,7 +10,7 @@ const MODULE: &str = "switchback::attempt";
 /// Longer codes and ids are cut.
 const TOKEN_BYTES_MAX: usize = 80;
 
-/// What one failed attempt leaves in the log. Absent values are left out of the line.
+/// The values of a failed attempt's line in the log. Absent ones are left out.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt<'a> {
     /// The request's id, as in its access line.
@@ -24,13 +24,13 @@ pub struct Attempt<'a> {
     /// `None` where no response came.
     pub status: Option<u16>,
     pub ms: u64,
-    /// What came of it: `deliver`, `fallback`, `retry`, or `exhausted` where no target was left.
+    /// What was done about it: `deliver`, `fallback`, `retry`, or `exhausted` where no target was left.
     pub action: &'a str,
     /// The upstream's own id of the request.
     pub upstream_request_id: Option<&'a str>,
     /// The clock that ran out, by its name in the configuration.
     pub clock: Option<&'a str>,
-    /// Why no answer came.
+    /// Why there was no answer.
     pub reason: Option<&'a str>,
     /// The rule that told the class from the answer.
     pub rule: Option<&'a str>,
@@ -42,7 +42,8 @@ impl Attempt<'_> {
         super::emit(self.level(), MODULE, "attempt failed", self);
     }
 
-    /// An answer that is delivered as it is, is the client's to mend, if it came whole; the rest is the operator's to see.
+    /// Returns the level. A complete answer that is delivered as it is concerns the client; the rest concerns the
+    /// operator.
     fn level(&self) -> Level {
         if self.action == "deliver" && self.class != "broken" {
             Level::Info
@@ -52,7 +53,7 @@ impl Attempt<'_> {
     }
 }
 
-/// `text`, cut, if it is a code and no prose.
+/// Returns `text`, cut, if it is a code and not prose.
 pub(super) fn token(text: &str) -> Option<&str> {
     let code = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/#".contains(&byte);
     (!text.is_empty() && text.bytes().all(code)).then(|| &text[..text.len().min(TOKEN_BYTES_MAX)])

@@ -1,4 +1,5 @@
-//! Lines about an upstream's account: it runs low, or nothing is told of it. One when that begins, one when it ends.
+//! Lines about an upstream's account: it runs low, or cannot be read. There is one when that begins, and one when it
+//! ends.
 
 use log::Level;
 use log::kv::{Error, Source, Value, VisitSource};
@@ -30,7 +31,7 @@ pub enum Change<'a> {
     },
     /// Polls have begun to fail.
     Unknown { reason: &'a str },
-    /// They tell something again.
+    /// Polls succeed again.
     Known,
 }
 

@@ -15,7 +15,7 @@ const MODULE: &str = "switchback::cooldown";
 pub struct Cooldown<'a> {
     /// `UPSTREAM/MODEL`, or `UPSTREAM` where all its models are meant.
     pub target: &'a str,
-    /// What it was begun by: `rate_limited`, `auth`, …
+    /// The class that began it: `rate_limited`, `auth`, …
     pub class: &'a str,
     pub phase: Phase,
 }

@@ -7,7 +7,7 @@ pub(super) const VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Longer messages are cut; room for the faults of a rejected reload.
 pub(super) const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
-/// Where the text stands, and so what else must be escaped.
+/// Where the text stands, which decides what else must be escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// Between double quotes.
@@ -50,18 +50,19 @@ pub(super) fn push(out: &mut String, text: &str, place: Place, bytes_max: usize)
     }
 }
 
-/// Goes as it is, wherever it stands.
+/// Returns whether `byte` is written unchanged, wherever it stands.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\')
 }
 
-/// Controls, and what reorders or breaks a line without being one (Unicode TR #36). All are below U+10000.
+/// Returns whether `char` is a control, or reorders or breaks a line without being one (Unicode TR #36). All such
+/// characters are below U+10000.
 fn hidden(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Whether `text` can stand after `key=` without quotes.
+/// Returns whether `text` can stand after `key=` without quotes.
 pub(super) fn plain(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= VALUE_BYTES_MAX

@@ -1,5 +1,5 @@
-//! The names of the log's fields, here and nowhere else: what an operator searches for must not drift.
-//! In text and JSON they are written as they stand; in the journal [`journal_name`] gives the name.
+//! The names of the log's fields, in one place: what an operator searches for must not drift. Text and JSON use them
+//! unchanged; [`journal_name`] gives the journal's.
 
 use log::kv::{Error, Key, Value, VisitSource};
 
@@ -25,7 +25,7 @@ pub const STATUS: &str = "status";
 pub const REFUSED: &str = "refused";
 /// How many attempts were made.
 pub const ATTEMPTS: &str = "attempts";
-/// How often another attempt went on with a stream that had broken off.
+/// How often another attempt resumed a stream that had broken off.
 pub const RESUMED: &str = "resumed";
 /// The number of this attempt in its request, from 1.
 pub const ATTEMPT: &str = "attempt";
@@ -47,7 +47,7 @@ pub const ACTION: &str = "action";
 pub const UPSTREAM_REQUEST_ID: &str = "upstream_request_id";
 /// The clock that ran out, by its name in the configuration.
 pub const CLOCK: &str = "clock";
-/// Why no answer came: `could not connect: ConnectRefused: …`.
+/// Why there was no answer: `could not connect: ConnectRefused: …`.
 pub const REASON: &str = "reason";
 /// The rule that told the class from the answer.
 pub const RULE: &str = "rule";
@@ -68,7 +68,7 @@ pub const AT: &str = "at";
 pub const HELP: &str = "help";
 pub const ERRORS: &str = "errors";
 pub const WARNINGS: &str = "warnings";
-/// Names, as `a, b`; likewise the next six.
+/// Names, as `a, b`; this applies to the next six fields too.
 pub const ROUTES_ADDED: &str = "routes_added";
 pub const ROUTES_REMOVED: &str = "routes_removed";
 pub const ROUTES_CHANGED: &str = "routes_changed";

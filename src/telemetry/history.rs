@@ -1,6 +1,6 @@
 //! How a target has fared over the last hour, minute by minute, and its last failures: what the status page shows.
 //!
-//! Its memory (about 27 KiB a target) is taken once. It is given `now`.
+//! Its memory (about 27 KiB per target) is allocated once. It is given `now`.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,8 +23,8 @@ pub const FAILURES_MAX: usize = 10;
 /// A window of sixty minutes is sixty whole ones and the one that runs.
 const SLOTS: usize = MINUTES + 1;
 
-/// What is remembered of one target. Shared by the requests to it; locked for a few instructions at a time, once an
-/// attempt: minutes can't be turned without one.
+/// What is remembered of one target. It is shared by the requests to it, and locked for a few instructions once per
+/// attempt: advancing the minutes needs a lock.
 #[derive(Debug)]
 pub struct History {
     /// When the first minute began, for all targets.
@@ -32,7 +32,7 @@ pub struct History {
     records: Mutex<Records>,
 }
 
-/// A failed attempt as it is remembered: enough to find it at the provider, and nothing of the prompt.
+/// A failed attempt that is remembered: enough to find it at the provider, and nothing of the prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailureNote {
     /// When it was judged, in milliseconds since 1970.
@@ -60,7 +60,7 @@ impl FailureNote {
 struct Records {
     /// The minutes, by their number modulo how many there are.
     slots: Box<[Slot]>,
-    /// Oldest first.
+    /// Sorted, oldest first.
     failures: VecDeque<FailureNote>,
 }
 
@@ -81,7 +81,7 @@ struct Tally {
     total: Histogram,
 }
 
-/// An attempt that has ended. One whose client left before there was an answer says nothing, and is not one.
+/// An attempt that has ended. One whose client left before there was an answer is not counted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Attempt {
     /// Its answer went to the client, and did not break off.
@@ -99,7 +99,7 @@ pub struct Attempt {
 pub struct Window {
     pub attempts: u64,
     pub succeeded: u64,
-    /// New connections only.
+    /// Covers new connections only.
     pub connect: Quantiles,
     /// The rest are of attempts that succeeded.
     pub headers: Quantiles,
@@ -147,7 +147,7 @@ impl History {
         }
     }
 
-    /// Keeps a failure in place of the oldest.
+    /// Remembers a failure in place of the oldest.
     pub fn note(&self, failure: FailureNote) {
         let failures = &mut self.lock().failures;
         if failures.len() == FAILURES_MAX {
@@ -156,7 +156,7 @@ impl History {
         failures.push_back(failure);
     }
 
-    /// The last `minutes` whole minutes (at most [`MINUTES`]) and the one that runs, taken together.
+    /// Combines the last `minutes` whole minutes (at most [`MINUTES`]) and the current one.
     pub fn window(&self, now: Instant, minutes: usize) -> Window {
         let last = self.minute(now);
         let first = last.saturating_sub(u64::try_from(minutes.min(MINUTES)).unwrap_or(0));
@@ -180,7 +180,7 @@ impl History {
         self.lock().failures.iter().rev().cloned().collect()
     }
 
-    /// Whether one of them is not older than `unix_ms` and has a message.
+    /// Returns whether one of the failures is not older than `unix_ms` and has a message.
     pub fn has_message_since(&self, unix_ms: u64) -> bool {
         let records = self.lock();
         let mut notes = records.failures.iter();
@@ -202,7 +202,7 @@ fn slot_of(number: u64) -> usize {
 }
 
 impl Records {
-    /// What happened from the minute `first` to the minute `last`.
+    /// Adds up what happened from the minute `first` to the minute `last`.
     fn tally(&self, first: u64, last: u64) -> Tally {
         let mut sum = Tally::default();
         for number in first..=last {

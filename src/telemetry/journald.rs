@@ -1,4 +1,4 @@
-//! journald's own protocol: one datagram a record, so that every field can be searched for
+//! journald's own protocol: one datagram per record, so that every field can be searched for
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>).
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use super::scalar::{Scalar, each_field};
 use super::text;
 
 const SYSTEM_SOCKET: &str = "/run/systemd/journal/socket";
-/// How often a send that has to wait looks whether the log still goes to journald.
+/// How often a send that has to wait checks whether the log still goes to journald.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A record as journald takes it.
@@ -65,16 +65,16 @@ impl Datagram {
         String::from_utf8_lossy(&self.bytes[self.message.clone()])
     }
 
-    /// What it holds in memory.
+    /// Returns how many bytes it occupies in memory.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }
 
-/// A socket to write to journald with. It is addressed anew for each record, so that journald may be restarted.
+/// A socket to write to journald with. It is addressed again for each record, so that journald may be restarted.
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// `None` where not even a socket could be made.
+    /// `None` if not even a socket could be made.
     socket: Option<UnixDatagram>,
     path: PathBuf,
 }
@@ -98,10 +98,10 @@ impl Journal {
         }
     }
 
-    /// Waits as long as journald stands still, unless `is_wanted` says that the log goes elsewhere by now.
+    /// Sends a datagram. Waits for as long as journald stalls, unless `is_wanted` says that the log now goes elsewhere.
     ///
     /// # Errors
-    /// Where nobody listens there, the record is larger than a datagram may be, or it is not wanted any more.
+    /// Nobody listens there, the record is larger than a datagram may be, or it is not wanted any more.
     pub(super) fn send(&self, datagram: &Datagram, is_wanted: impl Fn() -> bool) -> io::Result<()> {
         let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
         let address = SocketAddrUnix::new(&self.path)?;
@@ -118,7 +118,8 @@ impl Journal {
     }
 }
 
-/// `NAME=value`, or, where the value has line ends, the name, a line end, its length as 64 bits, the value.
+/// Writes `NAME=value`, or, if the value contains line ends, the name, a line end, its length as 64 bits, and the
+/// value.
 fn push(out: &mut Vec<u8>, name: impl FnOnce(&mut Vec<u8>), value: &str) {
     name(out);
     if value.contains('\n') {

@@ -1,4 +1,4 @@
-//! JSON, for machines: one object a line.
+//! JSON, for machines: one object per line.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use super::escape::{self, Place};
 use super::scalar::{Scalar, each_field};
 use crate::notation::date::Timestamp;
 
-/// `{"ts":…,"level":…,"module":…,"msg":…, fields…}` and the line's end. A record's `target` in the `log` crate's
+/// Writes `{"ts":…,"level":…,"module":…,"msg":…, fields…}` and the line's end. A record's `target` in the `log` crate's
 /// sense is called `module`, because a target here is an upstream and a model.
 pub(super) fn line(now: SystemTime, record: &Record<'_>) -> String {
     let mut out = String::with_capacity(512);

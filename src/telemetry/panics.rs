@@ -1,10 +1,10 @@
-//! Panics as records of the log: Rust's own hook writes to standard error by itself, and would wait for whoever reads there.
+//! Panics as records of the log: Rust's own hook writes to standard error by itself, and would wait for its reader.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
-/// Has panics logged from now on. `RUST_BACKTRACE=1` adds a backtrace, as ever.
+/// Logs panics from now on. `RUST_BACKTRACE=1` adds a backtrace, as usual.
 pub fn log_panics() {
     panic::set_hook(Box::new(log_panic));
 }

@@ -6,27 +6,27 @@ use memchr::memmem;
 
 mod texts;
 
-/// What is kept, in characters.
+/// How much is kept, in characters.
 const KEPT_MAX_CHARS: usize = 200;
-/// What is looked at, in characters.
+/// How much is examined, in characters.
 const READ_MAX_CHARS: usize = 400;
-/// A run of this length that is in the request too is a quotation of it. Shorter ones are the words of the trade: `messages`, the
-/// name of a model or of a parameter. It counts bytes, so that fewer characters do where each takes several.
+/// A run of this length that is in the request too is a quotation of it. Shorter ones are ordinary words: `messages`,
+/// the name of a model or of a parameter. It counts bytes, so fewer characters suffice if each takes several.
 const QUOTED_MIN_BYTES: usize = 24;
-/// A run of this length is a quotation of what somebody wrote; and so is the whole of a text, however short it is, from
+/// A run of this length is a quotation of what somebody wrote; so is the whole of a text, however short, from
 /// [`SECRET_MIN_BYTES`] on.
 const SAID_MIN_BYTES: usize = 12;
-/// Where the same few bytes are in the request more often, they are taken for a quotation.
+/// If the same few bytes occur in the request more often, they are taken for a quotation.
 const PLACES_MAX: usize = 64;
-/// No larger request is searched, since that takes some milliseconds for each part of a message. Of what is said about it nothing is
-/// kept.
+/// Larger requests are not searched, since that takes some milliseconds for each part of a message. Nothing is kept of
+/// what is said about them.
 const REQUEST_MAX_BYTES: usize = 2 << 20;
-/// Shorter secrets are no secrets, and would be found in any text.
+/// Shorter values are not treated as secrets; they would be found in any text.
 const SECRET_MIN_BYTES: usize = 4;
 
 const GAP: char = '…';
 
-/// `message` as it may be kept, or `None` where nothing is left of it. What is hidden leaves a `…`.
+/// Returns `message` as it may be kept, or `None` if nothing is left of it. Hidden parts leave a `…`.
 ///
 /// `request` is the body that it is about, as the client sent it (decompressed).
 pub fn clean<'a>(message: &str, secrets: impl Iterator<Item = &'a str>, request: &[u8]) -> Option<String> {
@@ -51,7 +51,8 @@ pub fn clean<'a>(message: &str, secrets: impl Iterator<Item = &'a str>, request:
     (!shown.is_empty()).then_some(shown)
 }
 
-/// The first [`READ_MAX_CHARS`], without the word that the cut goes through: half a key is no longer known for one.
+/// Returns the first [`READ_MAX_CHARS`], without the word that the cut goes through: half a key is not recognised as
+/// one.
 fn beginning(message: &str) -> &str {
     match message.char_indices().nth(READ_MAX_CHARS) {
         None => message,
@@ -62,7 +63,7 @@ fn beginning(message: &str) -> &str {
     }
 }
 
-/// Marks what `message` has of `texts`.
+/// Marks the parts of `message` that quote `texts`.
 fn hide_texts(message: &str, texts: &[String], hidden: &mut [bool]) {
     // No message has a NUL, so no quotation spans two texts.
     hide_quotations(message.as_bytes(), texts.join("\0").as_bytes(), SAID_MIN_BYTES, hidden);
@@ -74,7 +75,7 @@ fn hide_texts(message: &str, texts: &[String], hidden: &mut [bool]) {
     }
 }
 
-/// Marks what `message` has in common with `request`, in runs of `min_bytes` and more.
+/// Marks the parts that `message` has in common with `request`, in runs of at least `min_bytes`.
 fn hide_quotations(message: &[u8], request: &[u8], min_bytes: usize, hidden: &mut [bool]) {
     // Each quotation has one of these whole, wherever it begins.
     let step_bytes = min_bytes / 2;
@@ -96,7 +97,7 @@ fn hide_quotations(message: &[u8], request: &[u8], min_bytes: usize, hidden: &mu
     }
 }
 
-/// JSON's escapes undone, wherever they are. What is none stays.
+/// Undoes JSON's escapes, wherever they are. Invalid ones stay.
 fn unescaped(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     let mut rest = json;
@@ -134,13 +135,14 @@ fn escape(text: &[u8]) -> Option<(char, usize)> {
     Some((char, 2))
 }
 
-/// `\u12AB`
+/// Reads `\u12AB`.
 fn unit(text: &[u8]) -> Option<u32> {
     let hex = text.strip_prefix(b"\\u")?.get(..4)?;
     u32::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
-/// White space and control characters become one space, what is `hidden` one [`GAP`]; at most [`KEPT_MAX_CHARS`].
+/// Replaces white space and control characters by one space, and what is `hidden` by one [`GAP`]; keeps at most
+/// [`KEPT_MAX_CHARS`].
 fn on_one_line(message: &str, hidden: &[bool]) -> String {
     let mut out = String::new();
     let mut chars = 0;
@@ -166,7 +168,7 @@ fn on_one_line(message: &str, hidden: &[bool]) -> String {
     out.trim_end().to_owned()
 }
 
-/// Characters that change how others are shown: marks of direction, joiners, and the like.
+/// Returns whether `char` changes how others are shown: marks of direction, joiners, and the like.
 fn is_invisible(char: char) -> bool {
     matches!(char, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -1,4 +1,4 @@
-//! What a reload leaves behind: one line that says what came of it, and one for each fault of a configuration.
+//! The log's lines about a reload: one for its outcome, and one for each fault of a configuration.
 
 use log::Level;
 use log::kv::{Error, Key, Source, Value, VisitSource};
@@ -28,7 +28,7 @@ pub struct Rejected<'a> {
     pub trigger: &'a str,
     pub errors: usize,
     pub warnings: usize,
-    /// When the configuration that stays in use was taken.
+    /// When the configuration that stays in use was applied.
     pub in_use_since: &'a str,
 }
 

@@ -15,7 +15,7 @@ pub(super) enum Scalar<'a> {
     Text(&'a str),
 }
 
-/// Numbers and booleans as text, JSON and the journal alike write them; text as it is.
+/// Text, JSON and the journal write numbers and booleans the same way, and text unchanged.
 impl Scalar<'_> {
     /// Appends it as it is displayed.
     pub(super) fn push_to(self, out: &mut String) {

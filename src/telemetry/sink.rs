@@ -1,4 +1,4 @@
-//! Where records go, and in what format: what a reload may change while the log is written.
+//! Where records go, and in what format; a reload may change both while the log is written.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -25,7 +25,7 @@ pub(super) fn set(format: Format) {
     SINK.store(Arc::new(Sink::resolve(format, StandardError::of_this_process)));
 }
 
-/// Whether records that come now go to journald.
+/// Returns whether new records go to journald.
 pub(super) fn is_journal() -> bool {
     current() == Sink::Journal
 }
@@ -33,14 +33,15 @@ pub(super) fn is_journal() -> bool {
 /// How a record is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// [`Format::Journald`] where standard error is journald's, [`Format::Text`] on a terminal, [`Format::Json`] else.
+    /// [`Format::Journald`] if standard error is journald's, [`Format::Text`] on a terminal, [`Format::Json`]
+    /// otherwise.
     Auto,
     /// `2026-11-22T01:02:03.456Z INFO  message key=value …`
     Text,
-    /// One object a line: `ts`, `level`, `module`, `msg`, and the record's fields, numbers as numbers.
+    /// One object per line: `ts`, `level`, `module`, `msg`, and the record's fields, numbers as numbers.
     Json,
-    /// journald's own protocol, so that `journalctl SWITCHBACK_REQUEST_ID=…` finds a request; records that
-    /// journald does not take are written as text with a `<N>` priority instead.
+    /// journald's own protocol, so that `journalctl SWITCHBACK_REQUEST_ID=…` finds a request; records that journald
+    /// rejects are written as text with a `<N>` priority instead.
     Journald,
 }
 
@@ -85,7 +86,7 @@ impl Sink {
     }
 }
 
-/// Where standard error leads: what [`Format::Auto`] goes by.
+/// Where standard error leads, which decides what [`Format::Auto`] means.
 struct StandardError {
     /// `$JOURNAL_STREAM`: `DEVICE:INODE` of the stream that systemd made (systemd.exec(5)).
     journal_stream: Option<String>,
@@ -106,7 +107,8 @@ impl StandardError {
         }
     }
 
-    /// The variable alone proves nothing: it is inherited by children whose standard error goes elsewhere.
+    /// Returns whether standard error is journald's. The variable alone proves nothing: it is inherited by children
+    /// whose standard error goes elsewhere.
     fn is_journal(&self) -> bool {
         let stream = self.journal_stream.as_deref().and_then(|stream| stream.split_once(':'));
         let Some((Ok(device), Ok(inode))) = stream.map(|(device, inode)| (device.parse(), inode.parse())) else {

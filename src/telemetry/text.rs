@@ -19,7 +19,7 @@ pub(super) fn line(now: SystemTime, record: &Record<'_>) -> String {
     out
 }
 
-/// `<6>message key=value …`: what journald and `dmesg` read as a priority (sd-daemon(3)). They add the time.
+/// Writes `<6>message key=value …`: what journald and `dmesg` read as a priority (sd-daemon(3)). They add the time.
 /// `body` is what [`push_body`] wrote; here it becomes one line.
 pub(super) fn with_priority(level: Level, body: &str) -> String {
     let mut out = format!("<{}>", priority(level));
@@ -28,7 +28,7 @@ pub(super) fn with_priority(level: Level, body: &str) -> String {
     out
 }
 
-/// syslog's severities (RFC 5424 §6.2.1).
+/// Returns syslog's severity (RFC 5424 §6.2.1).
 pub(super) fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -38,7 +38,7 @@ pub(super) fn priority(level: Level) -> u8 {
     }
 }
 
-/// The message and the fields. A library's message says whose it is; ours needs no such word.
+/// Appends the message and the fields. A library's message names the library; ours needs no such prefix.
 pub(super) fn push_body(out: &mut String, record: &Record<'_>, place: Place) {
     if !record.target().starts_with("switchback") {
         escape::push(out, record.target(), Place::Line, escape::VALUE_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! The thread that writes the log, to standard error and to journald alike. It alone waits for whoever reads there.
+//! The thread that writes the log, to standard error or to journald. It alone waits for the reader there.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -16,9 +16,9 @@ use super::queue::{Content, Dropped, Entry, Gap, Queue};
 use super::{sink, text};
 use crate::notation::date::Timestamp;
 
-/// While a slow reader makes records be dropped, the log tells of it this often.
+/// How often the log reports that a slow reader makes it drop records.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How long the end of the process, or whoever else asks for it, waits until everything is written.
+/// How long a flush, at the end of the process or on request, waits until everything is written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// The `log` crate's target of the records that tell of dropped ones.
 const MODULE: &str = "switchback::telemetry";
@@ -30,12 +30,12 @@ pub(super) static WRITER: Writer = Writer {
 
 pub(super) struct Writer {
     queue: Queue,
-    /// There is a thread that writes.
+    /// The writing thread exists.
     is_running: AtomicBool,
 }
 
 impl Writer {
-    /// Takes a record that will be written soon, or dropped where there is no room for it. Never blocks.
+    /// Takes a record that will be written soon, or dropped if there is no room for it. Never blocks.
     pub(super) fn push(&'static self, entry: Entry) {
         self.queue.push(entry, SystemTime::now);
         self.start();
@@ -57,12 +57,12 @@ impl Writer {
         }
     }
 
-    /// What was dropped since the start of the process.
+    /// Returns what was dropped since the start of the process.
     pub(super) fn dropped(&self) -> Dropped {
         self.queue.dropped()
     }
 
-    /// `false`: the system has no thread to give; the next record asks again.
+    /// Starts the thread. `false`: the system cannot start one; the next record tries again.
     fn start(&'static self) -> bool {
         if self.is_running.load(Ordering::Relaxed) || self.is_running.swap(true, Ordering::Relaxed) {
             return true;
@@ -134,7 +134,7 @@ struct Output {
     ends: Vec<usize>,
     /// Only the beginning of a line could be written: the next one must not be joined to it.
     is_torn: bool,
-    /// When the log last told of a gap.
+    /// When the log last reported a gap.
     told_at: Option<Instant>,
 }
 
@@ -180,8 +180,8 @@ impl Output {
 
 /// Waits for the reader as long as it takes, and returns how many bytes it got before writing failed.
 ///
-/// The standard library's lock on standard error is not taken: whoever holds it while the reader stands still would
-/// make everybody else who complains there stand still, too.
+/// The standard library's lock on standard error is not taken: a thread that holds it while the reader stalls would
+/// make every other thread that writes there stall, too.
 fn write_to_stderr(bytes: &[u8]) -> usize {
     let stderr = io::stderr();
     let stderr = stderr.as_fd();

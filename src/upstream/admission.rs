@@ -1,4 +1,4 @@
-//! Leave to make one attempt: from the upstream, from the model there, and a place among the upstream's requests.
+//! Permission to make one attempt: from the upstream, from the model there, and a place among the upstream's requests.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use super::registry::{SharedHealth, Slot};
 use super::setback::{Scope, Setback};
 use crate::config::Cooldown;
 
-/// Held from an attempt's begin until its response has ended. Whatever becomes of it, what it holds is given back: a
-/// half-open machine never waits for an attempt that is gone.
+/// Held from an attempt's beginning until its response has ended. However the attempt ends, what it holds is given
+/// back: a half-open machine never waits for an attempt that is gone.
 #[derive(Debug)]
 pub struct Admission {
     upstream: Ticket,
@@ -31,10 +31,11 @@ pub enum Refused {
 }
 
 impl Admission {
-    /// `anyway`: a cooldown does not matter, there being nobody else to ask.
+    /// Asks for permission to make an attempt. `anyway`: a cooldown does not matter, because there is no other target
+    /// to ask.
     ///
     /// # Errors
-    /// Where the attempt must not be made.
+    /// The attempt must not be made.
     pub fn ask(upstream: &Upstream, target: &Arc<SharedHealth>, anyway: bool, now: Instant) -> Result<Self, Refused> {
         let ticket = |health| Ticket::ask(health, anyway, now).ok_or(Refused::CoolingDown);
         Ok(Self {
@@ -59,8 +60,8 @@ impl Admission {
         self.target.health.lock().completed();
     }
 
-    /// The answer has broken off after it had begun, for what `setback` says. That tells whether anybody is to blame; what is
-    /// counted is that it broke off.
+    /// Reports that the answer has broken off after it had begun, because of `setback`. That says whether anybody is to
+    /// blame; what is counted is that it broke off.
     pub fn broke_off(&self, setback: Option<Setback>, cooldown: &Cooldown, now: Instant) -> Option<(Scope, Change)> {
         let setback = setback.filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
         self.failed(Some(setback.as_broken()), cooldown, now)

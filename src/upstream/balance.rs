@@ -1,5 +1,5 @@
-//! What is known of an upstream's account: how much is left, whether that is low, when it is asked next. Pure: it is given
-//! `now`; whoever polls does the asking.
+//! What is known of an upstream's account: how much is left, whether that is low, and when it is polled next. Pure: it
+//! is given `now`; the caller does the polling.
 
 mod question;
 
@@ -16,13 +16,14 @@ use crate::protocol::Protocol;
 
 pub use question::{Answer, Question, Remaining, Unreadable};
 
-/// What a whole poll may take.
+/// How long a whole poll may take.
 pub const POLL_MAX: Duration = Duration::from_secs(30);
-/// Polls come earlier or later by up to this part of `every`, so that gateways that started together don't ask together.
+/// Polls come earlier or later by up to this fraction of `every`, so that gateways that started together do not poll
+/// together.
 const JITTER: f64 = 0.1;
 /// The first poll comes within this time.
 const FIRST_WITHIN: Duration = Duration::from_secs(1);
-/// Failing polls come further and further apart, up to this (or `every`, if that is longer).
+/// Failing polls become less and less frequent, down to this interval (or `every`, if that is longer).
 const FAILING_EVERY_MAX: Duration = Duration::from_secs(600);
 /// A longer `retry-after` counts as this one.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
@@ -42,43 +43,43 @@ pub struct Balance {
     timeouts: Timeouts,
     /// How long an empty account keeps the upstream out, at least.
     out_of_credits: Duration,
-    /// What a reload keeps.
+    /// The state that a reload keeps.
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     reading: Option<Reading>,
-    /// Why the last poll told nothing.
+    /// Why the last poll failed.
     failing: Option<Arc<str>>,
-    /// Polls that failed in a row.
+    /// How many polls failed in a row.
     failures: u32,
     is_low: bool,
     is_polled: bool,
     next: Option<Moment>,
 }
 
-/// What the last poll that told something told.
+/// The result of the last successful poll.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     pub remaining: Remaining,
     pub read_at_unix_ms: u64,
 }
 
-/// How an account stands, for those who show it.
+/// The state of an account, for display.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// `None`: nothing was told yet.
+    /// `None`: no poll has succeeded yet.
     pub reading: Option<Reading>,
     /// The amount below which little is left, in the unit of the reading.
     pub low: f64,
     pub is_low: bool,
-    /// Why the last poll failed, if it did: no key and nothing of the answer.
+    /// Why the last poll failed, if it did: without the key, and without anything of the answer.
     pub failing: Option<Arc<str>>,
     pub next_poll_unix_ms: Option<u64>,
 }
 
-/// Leave to make one poll. However that ends, another may begin in its time.
+/// Permission to make one poll. However it ends, another may begin in due time.
 #[derive(Debug)]
 pub struct Turn {
     begun: Instant,
@@ -95,24 +96,24 @@ impl Drop for Turn {
 #[derive(Debug, Clone)]
 pub struct Failed {
     pub reason: Arc<str>,
-    /// What the answer wished.
+    /// The wait that the answer asked for.
     pub retry_after: Option<Duration>,
 }
 
-/// What an operator should hear of a poll, once each time.
+/// What an operator should learn from a poll, once for each change.
 #[derive(Debug, Default, PartialEq)]
 pub struct News {
     /// The upstream cools down, or no longer.
     pub cooldown: Option<Change>,
-    /// It has fallen below `low` (`true`), or is above it again.
+    /// The credit has fallen below `low` (`true`), or is above it again.
     pub low: Option<bool>,
-    /// Polls have begun to fail (`true`), or tell something again.
+    /// Polls have begun to fail (`true`), or succeed again.
     pub failing: Option<bool>,
 }
 
 impl Balance {
-    /// `previous`: that of the same upstream before a reload. What is known of the account is taken over where it is read as
-    /// before.
+    /// Compiles an account. `previous` is that of the same upstream before a reload. What is known of the account is
+    /// kept if it is read in the same way.
     pub(super) fn compile(
         upstream: &config::Upstream,
         policy: &config::Policy,
@@ -140,7 +141,7 @@ impl Balance {
         Question::first(&self.settings.source)
     }
 
-    /// Whose key goes with the question, where each protocol has its own header for it: presets know their provider's.
+    /// Returns the protocol whose credential header goes with the question: presets know their provider's.
     pub fn protocol(&self, spoken: &[Protocol]) -> Protocol {
         match (&self.settings.source, spoken.first()) {
             (BalanceSource::At { .. }, Some(first)) => *first,
@@ -159,7 +160,7 @@ impl Balance {
         }
     }
 
-    /// Leave for the poll that is due, if one is and none is under way. `draw` is from 0 to 1.
+    /// Gives permission for the poll that is due, if one is and none is under way. `draw` is from 0 to 1.
     pub fn begin(&self, now: Moment, draw: f64) -> Option<Turn> {
         let mut state = lock(&self.state);
         let first = || later(now, FIRST_WITHIN.min(self.settings.every).mul_f64(draw));
@@ -175,7 +176,7 @@ impl Balance {
         })
     }
 
-    /// Whether the poll is one for this account: a reload may have come in between.
+    /// Returns whether the poll is one for this account: a reload may have come in between.
     pub fn awaits(&self, turn: &Turn) -> bool {
         Arc::ptr_eq(&self.state, &turn.state)
     }
@@ -188,15 +189,15 @@ impl Balance {
             .mul_f64(1.0 - JITTER + 2.0 * JITTER * draw)
     }
 
-    /// Whether nothing was left on the account when it was last read.
+    /// Returns whether nothing was left on the account when it was last read.
     pub(super) fn is_spent(&self) -> bool {
         lock(&self.state)
             .reading
             .is_some_and(|reading| reading.remaining.is_spent)
     }
 
-    /// Takes in what a poll told of the account of the upstream whose health is in `registry`. A failing poll changes nothing
-    /// but when the next one comes.
+    /// Records what a poll reported about the account of the upstream whose health is in `registry`. A failing poll
+    /// changes only the time of the next one.
     pub fn learn(
         &self,
         turn: Turn,

@@ -19,15 +19,15 @@ use crate::config::Cooldown;
 #[derive(Debug, Default)]
 pub struct Health {
     state: State,
-    /// What only words have said since the last answer: a second request that is told the same bears it out.
+    /// What words alone have said since the last answer: a second request that is told the same confirms them.
     testimony: Option<Testimony>,
-    /// Trials so far: numbers them.
+    /// The number of trials so far, from which each takes its number.
     trials: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Used. Counts what has failed in a row: before an answer began, and after.
+    /// In use. Counts failures in a row: before an answer began, and after.
     Closed { failed: u32, broken: u32 },
     /// Skipped until its rest is over; then the next request tries it.
     Open(Rest),
@@ -43,21 +43,21 @@ impl Default for State {
 
 #[derive(Debug, Clone, Copy)]
 struct Rest {
-    /// What began it.
+    /// The class that began it.
     class: Class,
     since: Instant,
     until: Instant,
-    /// What a failed trial doubles.
+    /// The time that a failed trial doubles.
     length: Duration,
-    /// Nothing but words began it.
+    /// Words alone began it.
     by_words: bool,
 }
 
-/// Leave to make one attempt. It goes back to the machine that gave it.
+/// Permission to make one attempt. It is returned to the machine that gave it.
 #[derive(Debug)]
 pub struct Pass {
     granted: Instant,
-    /// This attempt is the one that tries whether the machine may close.
+    /// The attempt is the trial that decides whether the machine closes.
     trial: Option<u64>,
 }
 
@@ -67,10 +67,10 @@ impl Pass {
     }
 }
 
-/// How things stand at a moment. From best to worst, and the later the end, the worse.
+/// The state at a moment, ordered from best to worst; the later the end, the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Used.
+    /// In use.
     Closed,
     /// The cooldown is over, and the next request will try.
     Due,
@@ -85,7 +85,7 @@ impl Standing {
         matches!(self, Self::OnTrial { .. } | Self::Open { .. })
     }
 
-    /// How long it is skipped still; zero if it is not, or if nobody can tell.
+    /// Returns how much longer it is skipped; zero if it is not, or if that is unknown.
     pub fn remaining(self, now: Instant) -> Duration {
         match self {
             Self::Open { until, .. } => until.saturating_duration_since(now),
@@ -94,17 +94,17 @@ impl Standing {
     }
 }
 
-/// What an operator should hear of, once each time.
+/// A change that an operator should hear of, once each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     Opened {
         class: Class,
         length: Duration,
-        /// It was open before, and a trial has failed.
+        /// The machine was open before, and a trial has failed.
         again: bool,
     },
     Closed {
-        /// What it was open for.
+        /// The class that it was open for.
         class: Class,
     },
 }
@@ -122,12 +122,12 @@ impl Health {
         }
     }
 
-    /// Whether it can be forgotten: nothing has failed lately, or what did was long enough ago.
+    /// Returns whether it can be forgotten: nothing has failed lately, or the failures are old enough.
     pub fn is_forgettable(&self, now: Instant) -> bool {
         matches!(self.state, State::Closed { failed: 0, broken: 0 }) || self.standing(now) == Standing::Due
     }
 
-    /// Leave for an attempt, the trial if one is due. `None`: to be skipped.
+    /// Gives permission for an attempt, which is the trial if one is due. `None`: it is to be skipped.
     pub fn admit(&mut self, now: Instant) -> Option<Pass> {
         match &self.state {
             State::Closed { .. } => Some(Pass {
@@ -216,9 +216,9 @@ impl Health {
         self.open(setback.class, length, again, now)
     }
 
-    /// The attempt has failed by what only words say, which would keep it out for `own` if anything else said so: as long as
-    /// no answer comes, it takes two requests that differ and are told the same. Then it is out for a minute at most, and
-    /// for twice as long each time a trial is told it again.
+    /// Records a failure that rests on words alone, and would keep it out for `own` if anything else said so: as long
+    /// as no answer comes, it takes two different requests that are told the same. Then it is out for a minute at most,
+    /// and for twice as long each time a trial is told it again.
     fn told(&mut self, pass: &Pass, class: Class, testimony: Testimony, own: Duration, now: Instant) -> Option<Change> {
         let before = self.testimony.replace(testimony);
         let (length, again) = match &self.state {
@@ -244,7 +244,8 @@ impl Health {
         change
     }
 
-    /// The upstream's account is empty, says its provider: it stays out for `length` from now, whatever else keeps it out.
+    /// Records that the upstream's account is empty, according to its provider: it stays out for `length` from now,
+    /// whatever else keeps it out.
     pub fn emptied(&mut self, length: Duration, now: Instant) -> Option<Change> {
         match &mut self.state {
             State::Closed { .. } => self.open(Class::OutOfCredits, length, false, now),
@@ -261,7 +262,8 @@ impl Health {
         }
     }
 
-    /// The account had credit when its provider was asked, at `asked`: a cooldown that began before for want of it ends.
+    /// Records that the account had credit when its provider was asked, at `asked`: a cooldown that began before for
+    /// lack of it ends.
     pub fn refilled(&mut self, asked: Instant) -> Option<Change> {
         match &self.state {
             State::Open(rest) | State::HalfOpen { rest, .. }
@@ -273,7 +275,7 @@ impl Health {
         }
     }
 
-    /// The attempt has told nothing: its trial, if it was one, is given back for the next request to make.
+    /// Records that the attempt has shown nothing: if it was a trial, the next request makes it.
     pub fn abandoned(&mut self, pass: &Pass) {
         if let State::HalfOpen { rest, trial } = &self.state
             && pass.trial == Some(*trial)

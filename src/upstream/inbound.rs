@@ -1,5 +1,5 @@
-//! What of an upstream's header goes to the client: none of the gateway's own names, no way around the gateway, and no
-//! secret that the upstream gives back.
+//! Which parts of an upstream's header go to the client: none of the gateway's own names, no reference around the
+//! gateway, and no secret that the upstream gives back.
 
 use http::header::{CONTENT_LOCATION, LINK, LOCATION, REFRESH};
 use http::{HeaderName, HeaderValue};
@@ -21,7 +21,7 @@ pub enum Screened {
 }
 
 impl Upstream {
-    /// Looks at one field of an answer's header, or of its trailers.
+    /// Examines one field of an answer's header, or of its trailers.
     pub fn screen(&self, name: &HeaderName, value: &HeaderValue) -> Screened {
         if name.as_str().starts_with(OURS) {
             return Screened::Dropped;
@@ -45,7 +45,7 @@ impl Upstream {
         self.secrets().any(in_value)
     }
 
-    /// The same value with its references leading by way of the gateway. `None`: it stays as it is.
+    /// Rewrites the references in the value to lead through the gateway. `None`: it stays as it is.
     fn redirected(&self, name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
         let text = value.to_str().ok()?;
         let mut out = String::with_capacity(text.len());
@@ -59,7 +59,7 @@ impl Upstream {
         (out != text).then(|| HeaderValue::try_from(out).ok()).flatten()
     }
 
-    /// A reference to this upstream as one to the gateway; the parameters that the gateway adds are left out.
+    /// Rewrites a reference to this upstream as one to the gateway; the parameters that the gateway adds are left out.
     fn by_way_of_gateway(&self, reference: &str) -> String {
         let (reference, fragment) = split_before(reference, '#');
         let (place, query) = split_before(reference, '?');
@@ -83,7 +83,7 @@ impl Upstream {
         format!("{place}{question_mark}{pairs}{fragment}")
     }
 
-    /// Where a client finds what is at `path` here.
+    /// Returns the path by which a client finds what is at `path` here.
     fn client_path(&self, path: &str) -> String {
         let below = path.strip_prefix(self.url.path.as_str());
         match below.filter(|below| below.is_empty() || below.starts_with('/')) {

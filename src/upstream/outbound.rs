@@ -1,4 +1,5 @@
-//! What a client's request becomes on its way to an upstream, apart from what frames it and belongs to the connection.
+//! What a client's request becomes on its way to an upstream, apart from its framing and what belongs to the
+//! connection.
 
 use std::borrow::Cow;
 
@@ -25,7 +26,8 @@ impl Upstream {
         path::at_upstream(&self.url.path, protocol, path, &query, &self.query)
     }
 
-    /// What of the client's query is sent here: no credential, and nothing that the configuration sets.
+    /// Returns the part of the client's query that is sent here: no credential, and nothing that the configuration
+    /// sets.
     pub fn client_query<'q>(&self, query: &'q str) -> Cow<'q, str> {
         let is_sent = |pair: &&str| {
             let name = pair.split('=').next().unwrap_or_default();
@@ -40,7 +42,7 @@ impl Upstream {
         Cow::Owned(sent.join("&"))
     }
 
-    /// Whether a header of the client's stays away from here.
+    /// Returns whether a header of the client's is not sent here.
     pub fn withholds(&self, name: &HeaderName) -> bool {
         let is_meant = || match meant::stays(name.as_str()) {
             None | Some(Stays::Never) => true,
@@ -50,8 +52,8 @@ impl Upstream {
         name.as_str().starts_with(OURS) || self.remove_headers.contains(name) || !is_meant()
     }
 
-    /// What of the subprotocols that a client offers for a websocket is offered here: not those that carry its
-    /// credential. `None` where all are.
+    /// Returns which of the subprotocols that a client offers for a websocket are offered here: not those that carry
+    /// its credential. `None` if all are.
     pub fn offered_subprotocols<'v>(&self, values: impl Iterator<Item = &'v HeaderValue>) -> Option<String> {
         if self.credential.is_passthrough() {
             return None;
@@ -66,8 +68,8 @@ impl Upstream {
         (!withheld.is_empty()).then(|| offered.join(", "))
     }
 
-    /// The headers that every request here carries besides the client's, whose place they take; a later one takes that
-    /// of an earlier one.
+    /// Lists the headers of every request here besides the client's, which they replace; a later one replaces an
+    /// earlier one.
     pub fn own_headers(&self, protocol: Protocol) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let configured = self.headers.iter().map(|(name, value)| (name, value));
         std::iter::once((&HOST, &self.host))

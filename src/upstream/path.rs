@@ -30,15 +30,15 @@ pub fn at_upstream(base_path: &str, protocol: Protocol, path: &str, query: &str,
     target
 }
 
-/// Whether the last segment is a version: `v1`, `v2`, `v1beta`.
+/// Returns whether the last segment is a version: `v1`, `v2`, `v1beta`.
 fn ends_in_version(base_path: &str) -> bool {
     let last = base_path.rsplit('/').next().unwrap_or_default();
     let digits = last.strip_prefix('v').unwrap_or_default();
     digits.starts_with(|first: char| first.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-/// `application/x-www-form-urlencoded` without `+`: everything but unreserved characters is percent-encoded
-/// (RFC 3986 §2.3).
+/// Encodes pairs as `application/x-www-form-urlencoded` without `+`: everything but unreserved characters is
+/// percent-encoded (RFC 3986 §2.3).
 pub(super) fn encode_query(pairs: &[(String, String)]) -> String {
     let mut query = String::new();
     for (name, value) in pairs {

@@ -1,5 +1,5 @@
 //! What is remembered of an upstream: its health, that of its models, and how many requests it has in flight. A reload
-//! hands it on to the upstream of the same name.
+//! passes it on to the upstream of the same name.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::health::{Health, Standing};
 
-/// Models that only clients name, by way of a glob, and that are remembered at an upstream. Of one more nothing is known.
+/// How many models that only clients name, through a glob, are remembered at an upstream. Nothing is remembered of
+/// others.
 const ASKED_MAX: usize = 1024;
 
 /// A [`Health`] that requests share. It is locked for a few instructions at a time.
@@ -53,7 +54,7 @@ impl Models {
 }
 
 impl Registry {
-    /// Takes over the health of an upstream that is still the same after a reload; that of models follows as they are named.
+    /// Keeps the health of an upstream that is still the same after a reload; that of models follows as they are named.
     pub(super) fn succeeding(previous: &Self) -> Self {
         Self {
             own: Arc::clone(&previous.own),
@@ -67,7 +68,7 @@ impl Registry {
         &self.own
     }
 
-    /// The health of a model that the configuration names, taken over from `previous` if it was known there.
+    /// Returns the health of a model that the configuration names, taken from `previous` if it was known there.
     pub(crate) fn name(&self, model: &Arc<str>, previous: Option<&Self>) -> Arc<SharedHealth> {
         let known = previous.and_then(|previous| lock(&previous.models).get(model));
         let mut models = lock(&self.models);
@@ -76,8 +77,8 @@ impl Registry {
         Arc::clone(health.or_insert_with(|| known.unwrap_or_default()))
     }
 
-    /// Clients may ask for any model: what `previous` knows of any is taken over, also of those that the configuration
-    /// named before and names no more.
+    /// Allows clients to ask for any model: everything that `previous` knows about models is kept, including those that
+    /// the configuration named before and no longer names.
     pub(crate) fn allow_any(&self, previous: Option<&Self>) {
         let Some(previous) = previous else { return };
         let known = lock(&previous.models).clone();
@@ -109,7 +110,7 @@ impl Registry {
         health
     }
 
-    /// Models that only clients name and that are not used now: at most `max` of them, the worst first.
+    /// Lists models that only clients name and that are not used now: at most `max` of them, the worst first.
     pub fn resting(&self, max: usize, now: Instant) -> Vec<(Arc<str>, Standing)> {
         let models = lock(&self.models);
         let standings = models.asked.iter().map(|(model, health)| (health.standing(now), model));
@@ -119,7 +120,7 @@ impl Registry {
         worst.map(|(standing, model)| (Arc::clone(model), standing)).collect()
     }
 
-    /// Requests in flight.
+    /// Returns the number of requests in flight.
     pub fn inflight(&self) -> u32 {
         self.inflight.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What a failed attempt says about whom it was made to: nothing, or that the target or the upstream should rest.
+//! What a failed attempt says about its target: nothing, or that the target or the upstream should rest.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::config::Cooldown;
 
 pub use crate::classify::Scope;
 
-/// What only words say keeps nobody out for longer, the first time.
+/// A failure that rests on words alone keeps nobody out for longer than this, the first time.
 pub(super) const WORDED_MAX: Duration = Duration::from_secs(60);
 
 /// A failure that counts against somebody.
@@ -16,13 +16,13 @@ pub struct Setback {
     pub scope: Scope,
     pub class: Class,
     retry_after: Option<Duration>,
-    /// Only words say so: whose, and to whom.
+    /// Present if words alone say so: whose they are, and who was told them.
     pub(super) testimony: Option<Testimony>,
 }
 
 impl Setback {
-    /// `None` where nobody is to blame: what the client did wrong never counts, nor does what it may have had the upstream
-    /// say.
+    /// Returns what to count. `None` if nobody is to blame: what the client did wrong never counts, and neither does
+    /// what it may have made the upstream say.
     pub fn of(class: Class, basis: Basis, retry_after: Option<Duration>) -> Option<Self> {
         let testimony = match basis {
             Basis::Status | Basis::Code => None,
@@ -56,7 +56,7 @@ impl Setback {
         }
     }
 
-    /// Whether the account is what is wrong, and not the upstream.
+    /// Returns whether the fault lies with the account and not with the upstream.
     pub(super) fn is_the_accounts(&self) -> bool {
         matches!(
             self.class,
@@ -74,13 +74,14 @@ impl Setback {
         }
     }
 
-    /// How long it opens at once: the class's own duration, or the upstream's wish if that is longer. `None`: it is
-    /// counted.
+    /// Returns how long it opens at once: the class's own duration, or the upstream's wish if that is longer. `None`:
+    /// it is counted.
     pub(super) fn opens_at_once(&self, cooldown: &Cooldown) -> Option<Duration> {
         self.own_duration(cooldown).max(self.retry_after)
     }
 
-    /// Whether the answer had begun: counted apart, because every answer begins before it can break off.
+    /// Returns whether the answer had begun: that is counted separately, because every answer begins before it can
+    /// break off.
     pub(super) fn after_commit(&self) -> bool {
         self.class == Class::Broken
     }

@@ -215,7 +215,7 @@ proptest! {
         let _ = about(&String::from_utf8_lossy(&request), status, &answer);
     }
 
-    /// Whoever has a provider repeat a sentence of the table, in whatever template, proves nothing.
+    /// A client that makes a provider repeat a sentence of the table, in whatever template, proves nothing.
     #[test]
     fn no_wording_is_proved_by_an_echo(
         pattern in prop::sample::select([wording::OUT_OF_CREDITS, wording::AUTH, wording::MODEL_NOT_FOUND, wording::RATE_LIMITED].concat()),
@@ -232,7 +232,7 @@ proptest! {
         }
     }
 
-    /// Nor by one that is pieced together from what the table looks for, in codes and prose alike.
+    /// Neither does an answer that is assembled from what the table looks for, in codes and prose alike.
     #[test]
     fn nothing_is_proved_by_a_repetition(
         pieces in prop::collection::vec(prop::sample::select(PIECES), 1..12), status in prop::sample::select(vec![200u16, 400, 404, 500, 502]),

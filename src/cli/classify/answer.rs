@@ -8,7 +8,7 @@ use crate::classify::{self, Request, Signals, Verdict, hint};
 use crate::protocol::StreamKind;
 use crate::protocol::judge::{Judge, Judgement};
 
-/// What of a body is looked at to tell which endpoint it came from.
+/// How much of a body is examined to tell which endpoint it came from.
 const LOOK_BYTES_MAX: usize = 16 * 1024;
 
 pub(super) struct Answer {
@@ -30,7 +30,7 @@ pub(super) struct Failure {
 }
 
 impl Answer {
-    /// `None`: it is no failure, the client gets it.
+    /// Returns the failure. `None`: the answer is no failure, and the client gets it.
     pub(super) fn failure(&self) -> Option<Failure> {
         let kind = self
             .path

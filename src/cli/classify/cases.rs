@@ -43,7 +43,7 @@ struct Miss {
 }
 
 /// # Errors
-/// Where the text is no JSON array of cases.
+/// Fails if the text is no JSON array of cases.
 pub(super) fn parse(text: &[u8]) -> anyhow::Result<Vec<Case>> {
     let values: Vec<Value> = serde_json::from_slice(text).context("not a JSON array")?;
     let cases = values.into_iter().enumerate().map(|(index, value)| {
@@ -69,7 +69,7 @@ pub(super) fn parse(text: &[u8]) -> anyhow::Result<Vec<Case>> {
     cases.collect()
 }
 
-/// Name → value or list of values. What no response can carry (a recorder's `:status`) is passed over.
+/// Reads name → value or list of values. Names that no response can carry (a recorder's `:status`) are skipped.
 fn headers(written: &Map<String, Value>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in written {

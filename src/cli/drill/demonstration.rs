@@ -23,7 +23,7 @@ pub(super) struct Case {
     pub(super) protocol: Protocol,
     /// The first upstream of the chain.
     pub(super) first: String,
-    /// The chain goes on at another upstream, or (with this model there) at the same one.
+    /// The chain continues at another upstream, or (with this model there) at the same one.
     pub(super) switches: Switches,
 }
 
@@ -36,8 +36,8 @@ pub(super) enum Switches {
 }
 
 impl Case {
-    /// The first route whose chain leads to two upstreams, else to two models of one, else any; a route with an exact
-    /// name goes before a glob.
+    /// Chooses the first route whose chain leads to two upstreams, else to two models of one, else any; routes with an
+    /// exact name come before globs.
     pub(super) fn choose(config: &Config) -> Option<Self> {
         let cases: Vec<Self> = config
             .routes
@@ -93,7 +93,7 @@ impl Case {
         })
     }
 
-    /// What breaks the first upstream, as the control address is told it.
+    /// Returns the path and query that break the first upstream, for the control address.
     pub(super) fn fault(&self, fault: &str) -> String {
         let name = &self.first;
         match &self.switches {
@@ -114,7 +114,8 @@ impl Case {
         body.to_string()
     }
 
-    /// Breaks the first upstream, sends the request, heals. Whether the request was answered all the same.
+    /// Breaks the first upstream, sends the request and heals the upstream. Returns whether the request was answered
+    /// all the same.
     pub(super) fn switch(
         &self,
         out: &mut impl Write,
@@ -138,7 +139,7 @@ impl Case {
         Ok(shown)
     }
 
-    /// Sends the request and prints what came. Whether that was an answer.
+    /// Sends the request and prints the response. Returns whether it was an answer.
     pub(super) fn send(&self, out: &mut impl Write, gateway: SocketAddr) -> anyhow::Result<bool> {
         writeln!(out, "  POST http://{gateway}{} for model {}", self.path(), self.model)?;
         let response = exchange(gateway, self.path(), &self.body()).context("the drill's request to the gateway")?;

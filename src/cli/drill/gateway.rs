@@ -32,7 +32,7 @@ impl Gateway {
         Ok(Self { end })
     }
 
-    /// Back as soon as somebody accepts connections at `address`.
+    /// Returns as soon as something accepts connections at `address`.
     pub(super) fn wait_until_open(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         let begun = Instant::now();
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
@@ -47,7 +47,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Back when the gateway has ended.
+    /// Returns when the gateway has ended.
     pub(super) fn wait(self) -> anyhow::Result<()> {
         self.end.recv().context("the gateway broke off")?
     }

@@ -9,10 +9,10 @@ use crate::config::{Config, Target, UpstreamTarget};
 use crate::drill::{FAULTS, FaultSpec, StandIns};
 use crate::protocol::Protocol;
 
-/// Routes that are listed; a configuration may have hundreds.
+/// At most this many routes are listed; a configuration may have hundreds.
 const ROUTES_MAX: usize = 30;
 
-/// What was started.
+/// Prints what was started.
 pub(super) fn opening(
     out: &mut impl Write,
     config: &Config,
@@ -100,7 +100,7 @@ fn target_text(config: &Config, target: &Target) -> String {
     }
 }
 
-/// What to try.
+/// Prints what to try.
 pub(super) fn closing(out: &mut impl Write, case: &Case, gateway: SocketAddr, control: SocketAddr) -> io::Result<()> {
     let Case { model, first, .. } = case;
     let quoted = case.body().replace('\'', r"'\''");

@@ -10,7 +10,7 @@ use crate::drill::{StandInSpec, StandIns};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) address: SocketAddr,
-    /// What stands in the configuration and could not be had, and why.
+    /// What the configuration names but could not be used, and why.
     pub(super) instead_of: Option<String>,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn specs(config: &Config) -> Vec<StandInSpec> {
         .collect()
 }
 
-/// Points every upstream at its stand-in. Real keys stay at home.
+/// Points every upstream at its stand-in. Real keys are never sent.
 pub(super) fn redirect(config: &mut Config, stand_ins: &StandIns) {
     for upstream in &mut config.upstreams {
         let Some(address) = stand_ins.address(&upstream.name) else {
@@ -49,7 +49,7 @@ pub(super) fn redirect(config: &mut Config, stand_ins: &StandIns) {
     }
 }
 
-/// Makes sure that the gateway has a plain TCP listener on a port that is free now, and says which.
+/// Makes sure that the gateway has a plain TCP listener on a port that is free now, and returns it.
 pub(super) fn listen(config: &mut Config) -> io::Result<Place> {
     // A gateway that runs on this machine keeps its own.
     if let Some(ListenAddress::Tcp(written)) = config.admin.as_mut().map(|admin| &mut admin.address) {
@@ -108,7 +108,7 @@ fn any_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// Where a client on this machine finds a listener: one for all addresses is on loopback as well.
+/// Returns where a client on this machine reaches a listener: one on all addresses is also on loopback.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() {

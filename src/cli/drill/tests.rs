@@ -104,8 +104,8 @@ fn args(once: bool, faults: &[&str]) -> DrillArgs {
     }
 }
 
-/// The least that a gateway does: each upstream in turn, until one does not answer 500. Serves until `requests` are
-/// answered; connections that bring none are not counted.
+/// A minimal gateway: it asks each upstream in turn until one does not answer 500. It serves until `requests` are
+/// answered; connections without a request are not counted.
 fn gateway(config: &Config, requests: usize) -> anyhow::Result<()> {
     let ListenAddress::Tcp(address) = &config.listen[0].address else {
         bail!("no TCP")

@@ -15,7 +15,7 @@ pub(super) struct Place<'a> {
     pub(super) name: Arc<str>,
     /// The model's name there.
     pub(super) model: Arc<str>,
-    /// When its turn comes, from 1. `None`: it doesn't speak the request's protocol and is passed over.
+    /// Its turn, from 1. `None`: it does not speak the request's protocol and is passed over.
     pub(super) position: Option<usize>,
     /// The routes that lead here from the one that was asked for, outermost first.
     pub(super) via: Vec<Arc<str>>,

@@ -13,7 +13,7 @@ use crate::notation::duration::whole_ms;
 use crate::protocol::Protocol;
 use crate::routing::{Next, Route};
 
-/// Grows when a member changes its meaning or goes away; new members don't count.
+/// Incremented when a member changes its meaning or is removed; new members do not count.
 const VERSION: u32 = 1;
 
 pub(super) fn render(explanation: &Explanation<'_>) -> String {
@@ -80,7 +80,7 @@ fn place(place: &Place<'_>, explanation: &Explanation<'_>) -> Value {
     })
 }
 
-/// Where the account is read, without a query, which may be a credential.
+/// Writes where the account is read, without the query, which may contain a credential.
 fn watched(balance: &Balance) -> Value {
     let (from, path) = match &balance.source {
         BalanceSource::Preset(preset) => (Some(preset.name()), None),
@@ -98,7 +98,7 @@ fn clocks(timeouts: &Timeouts) -> Value {
     })
 }
 
-/// What is written about failures; the first entry for a key wins.
+/// Writes the actions that the configuration gives failures; the first entry for a key wins.
 fn on(route: &Route) -> Map<String, Value> {
     let mut on = Map::new();
     for &(key, action) in route.on() {

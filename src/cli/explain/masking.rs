@@ -10,7 +10,7 @@ use crate::upstream::{Upstream, path};
 
 pub(super) const MASK: &str = "***";
 const UNSET: &str = "(unset)";
-/// So many of the first of [`CREDENTIALS`] are shown.
+/// This many of the first of [`CREDENTIALS`] are shown.
 const USUAL_CREDENTIALS: usize = 5;
 
 /// Configured headers and parameters may be credentials, whatever they are called: only these are shown.
@@ -30,9 +30,9 @@ const SHOWN_PARAMETERS: [&str; 4] = ["alt", "api-version", "beta", "version"];
 /// A request to one upstream, fit to be shown.
 pub(super) struct Shown {
     pub(super) url: String,
-    /// What the gateway sets, by name and masked value.
+    /// The headers that the gateway sets, by name and masked value.
     pub(super) headers: Vec<(HeaderName, String)>,
-    /// Headers of the client's that go no further: the usual credentials, and those that the configuration removes.
+    /// The client's headers that go no further: the usual credentials, and those that the configuration removes.
     pub(super) withheld: Vec<HeaderName>,
     pub(super) key: &'static str,
 }

@@ -33,7 +33,7 @@ impl Seen {
     }
 }
 
-/// `left`: the time to the deadline, which cuts a clock short.
+/// Returns what becomes of an attempt. `left` is the time to the deadline, which cuts a clock short.
 pub(super) fn seen(fate: Fate, step: &Step, left: Duration) -> Seen {
     let timeouts = &step.target.timeouts;
     let (outcome, rule) = match fate {
@@ -88,7 +88,7 @@ fn outcome(class: Class, status: Option<u16>, retry_after: Option<Duration>) -> 
     }
 }
 
-/// What an answer means of which nothing is known but its status.
+/// Returns what an answer means of which only the status is known.
 fn of_status(status: u16, step: &Step) -> (Class, Option<&'static str>) {
     let verdict = classify::classify(&Signals {
         status,

@@ -8,7 +8,7 @@ use crate::classify::Class;
 use crate::notation::duration;
 use crate::routing::Step;
 
-/// Every fate as a person writes it, for help texts.
+/// Lists every fate as a person writes it, for help texts.
 pub(super) fn fates() -> String {
     let classes: Vec<&str> = answered().map(|(class, _)| class.name()).collect();
     format!(
@@ -25,7 +25,7 @@ fn answered() -> impl Iterator<Item = (Class, u16)> {
         .filter_map(|class| Some((class, class.usual_status()?)))
 }
 
-/// Upstreams ask for no longer ones that would make a difference.
+/// Upstreams ask for no longer waits that would make a difference.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ const SILENT: [(&str, Fate); 7] = [
 ];
 
 impl Supposition {
-    /// Whether it speaks of the same attempts as `other`.
+    /// Returns whether it speaks of the same attempts as `other`.
     pub(super) fn concerns_the_same(&self, other: &Self) -> bool {
         self.upstream == other.upstream && self.model == other.model
     }

@@ -127,7 +127,7 @@ struct Walker<'a> {
     course: Course,
     requested: &'a str,
     began: Instant,
-    /// Target and status of an answer that failed.
+    /// The target and the status of an answer that failed.
     kept: LastResort<(Arc<str>, u16)>,
     supposed: Supposed<'a>,
     deadline: Duration,
@@ -184,7 +184,7 @@ impl Walker<'_> {
         self.deadline.saturating_sub(self.time.most)
     }
 
-    /// What is decided about a failure.
+    /// Returns what is decided about a failure.
     fn fail(&self, outcome: Outcome, clock: Option<&'static str>, rule: Option<&'static str>) -> Failed {
         let (now, left) = (self.now(), self.left());
         let next = self.course.next(&outcome, now, left, JITTER_MAX);
@@ -204,7 +204,7 @@ impl Walker<'_> {
         }
     }
 
-    /// Goes on to the next attempt, or ends.
+    /// Continues with the next attempt, or ends.
     fn settle(&mut self, failed: &Failed, target: &Arc<str>) -> Option<End> {
         let class = failed.outcome.class;
         let own = failed.outcome.status.map(|status| (Arc::clone(target), status));
@@ -255,8 +255,8 @@ struct Supposed<'a> {
 }
 
 impl Supposed<'_> {
-    /// What happens to an attempt: what is said of the model there goes before what is said of its upstream. Of several
-    /// fates the first that has not come yet, else the last one.
+    /// Returns what happens to an attempt: a supposition about the model there takes precedence over one about its
+    /// upstream. Of several fates, the first that has not come yet applies, else the last.
     fn fate(&mut self, step: &Step, requested: &str) -> Fate {
         let concerned = || {
             self.suppositions

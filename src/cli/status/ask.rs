@@ -15,7 +15,7 @@ use crate::status::{self, Status};
 
 /// How long connecting may take, and each read and write.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Ten thousand routes fit in.
+/// Large enough for ten thousand routes.
 const ANSWER_BYTES_MAX: u64 = 256 << 20;
 const HEADERS_MAX: usize = 32;
 
@@ -29,7 +29,7 @@ pub(super) enum Place {
 
 impl Place {
     /// # Errors
-    /// What is wrong with it, for people.
+    /// Says what is wrong with it, for people.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.starts_with('/') {
@@ -47,7 +47,7 @@ impl Place {
         }
     }
 
-    /// Where one that listens there is asked: one for all addresses is on loopback as well.
+    /// Returns where a listener at that address is reached: one on all addresses is also on loopback.
     pub(super) fn of(address: &ListenAddress) -> Self {
         match address {
             ListenAddress::Unix(path) => Self::Unix(path.clone()),
@@ -90,7 +90,7 @@ pub(super) struct Document {
 }
 
 /// # Errors
-/// Where nobody answers at `place`, or something else than a status document.
+/// Nobody answers at `place`, or the answer is not a status document.
 pub(super) fn document(place: &Place) -> anyhow::Result<Document> {
     let answer = exchange(place).with_context(|| {
         format!(
@@ -178,7 +178,7 @@ fn read(answer: &[u8]) -> anyhow::Result<(u16, &[u8])> {
     Ok((response.code.unwrap_or(0), body))
 }
 
-/// What the error says, or nothing if it is none of ours.
+/// Returns the message of an error of ours, or nothing if it is somebody else's.
 fn refusal(body: &[u8]) -> String {
     let error: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let message = error.as_ref().and_then(|error| error["error"]["message"].as_str());

@@ -1,6 +1,6 @@
 //! Columns of text, some of it in colour.
 
-/// What a cell is coloured for. The text says the same without.
+/// What a cell's colour means. The text says the same without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tint {
     Plain,
@@ -39,7 +39,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// What would move the cursor or ring a bell is shown as a space.
+    /// Characters that would move the cursor or ring the bell are shown as a space.
     pub(super) fn new(text: impl AsRef<str>, tint: Tint) -> Self {
         Self {
             text: plain(text.as_ref()),
@@ -58,7 +58,7 @@ pub(super) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// Each column as wide as its widest cell, two spaces between.
+/// A table whose columns are as wide as their widest cells, with two spaces between.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,

@@ -6,7 +6,7 @@ use super::table::{Cell, Table, Tint, plain};
 use crate::notation::date::Timestamp;
 use crate::status::{Balance, Configuration, Fault, Process, Standing, State, Status, Target, Upstream, Window};
 
-/// Faults of a rejected reload; `switchback check` shows them all.
+/// How many faults of a rejected reload are shown; `switchback check` shows them all.
 const FAULTS_SHOWN_MAX: usize = 10;
 
 pub(super) struct View {
@@ -160,7 +160,7 @@ impl View {
     }
 }
 
-/// `closed`: the word for a target that is used.
+/// Writes a state in words; `closed` is the word for a target in use.
 fn standing(state: &State, closed: &str, tint: Tint) -> Cell {
     let (sign, word, tint) = match state.standing {
         Standing::Closed => ("●", closed, tint),

@@ -1,14 +1,14 @@
-//! The text of an answer that may break off, as far as it matters to whoever goes on with it.
+//! The text of an answer that may break off, as far as an attempt that resumes it needs it.
 
-/// What has come of the text until now.
+/// The text that has arrived so far.
 #[derive(Debug, Default)]
 pub(super) struct AnswerText {
     text: String,
-    /// Pieces of text that came: about one a token, where nobody has told better.
+    /// How many pieces of text arrived: about one per token, where nothing better is known.
     pub pieces: u64,
-    /// White space at the end of `text` that the last upstream was not told of, and so may say again.
+    /// White space at the end of `text` that the last upstream was not given, and so may repeat.
     untold: String,
-    /// Something came that can't be continued, or nothing is left to say.
+    /// Something arrived that cannot be continued, or nothing is left to say.
     is_final: bool,
     max_bytes: usize,
 }
@@ -22,12 +22,12 @@ impl AnswerText {
         }
     }
 
-    /// What the next upstream is told. Several refuse a text that ends in white space.
+    /// Returns what the next upstream is given. Several refuse a text that ends in white space.
     pub(super) fn told(&self) -> &str {
         self.text.trim_end()
     }
 
-    /// It was told.
+    /// Notes that the text was given to an upstream.
     pub(super) fn tell(&mut self) {
         self.untold = self.text[self.told().len()..].to_owned();
     }
@@ -57,7 +57,7 @@ impl AnswerText {
         self.text = String::new();
     }
 
-    /// `piece` of a continuation without the white space that the client has already.
+    /// Returns `piece` of a continuation without the white space that the client has already.
     pub(super) fn unsaid<'a>(&mut self, piece: &'a str) -> &'a str {
         let same = piece.chars().zip(self.untold.chars()).take_while(|(a, b)| a == b);
         let bytes = same.map(|(c, _)| c.len_utf8()).sum();

@@ -1,4 +1,4 @@
-//! A stream of `chat.completion.chunk`s that is continued: one id, one role, the usage of the whole.
+//! A continued stream of `chat.completion.chunk`s: one id, one role, the usage of the whole.
 //!
 //! <https://platform.openai.com/docs/api-reference/chat-streaming>
 
@@ -17,7 +17,7 @@ pub(super) struct Chat {
     has_role: bool,
     /// The usage as last told, of the whole answer so far.
     usage: Option<Usage>,
-    /// When the last continuation began.
+    /// The usage when the last continuation began.
     before: Usage,
 }
 
@@ -73,7 +73,7 @@ impl Chat {
         };
     }
 
-    /// `None`: the client has had it.
+    /// Rewrites a chunk. `None`: the client has had it.
     pub(super) fn rewrite(&mut self, mut chunk: Value, answer: &mut AnswerText) -> Option<Value> {
         let object = chunk.as_object_mut()?;
         for (key, value) in &self.common {
@@ -105,7 +105,7 @@ impl Chat {
     }
 }
 
-/// Some providers send `"logprobs": {"content": null}` with every chunk.
+/// Returns whether `value` holds anything: some providers send `"logprobs": {"content": null}` with every chunk.
 fn holds_something(value: &Value) -> bool {
     match value {
         Value::Object(members) => members.values().any(is_something),
@@ -122,7 +122,7 @@ impl Usage {
         }
     }
 
-    /// Makes the usage of a continuation that of the whole: what was said before it was part of its prompt.
+    /// Turns the usage of a continuation into that of the whole: what was said before was part of its prompt.
     fn add_to(self, usage: &mut Map<String, Value>) {
         let rest = Self::of(usage);
         let prompt = match self.prompt {

@@ -1,4 +1,4 @@
-//! A stream of Anthropic's that is continued: one message, its blocks numbered through, the usage of the whole.
+//! A continued stream of Anthropic's: one message, its blocks numbered consecutively, the usage of the whole.
 //!
 //! <https://docs.anthropic.com/en/api/messages-streaming>
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::answer_text::AnswerText;
 use crate::protocol::event::is_something;
 
-/// What counts as input: read anew, read from a cache, written to one.
+/// The counts that make up the input: read anew, read from a cache, written to one.
 const INPUT: [&str; 3] = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
 
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Messages {
     open: Option<u64>,
     /// Blocks begun: the index of the next one.
     blocks: u64,
-    /// Output tokens, as last told.
+    /// Output tokens, as last reported.
     output: u64,
     continuation: Continuation,
 }
@@ -109,7 +109,7 @@ impl Messages {
         }
     }
 
-    /// The first text goes on in the block that is open; what follows gets the next numbers.
+    /// The first text continues the block that is open; what follows gets the next numbers.
     fn rewrite_start(&mut self, mut event: Value, answer: &mut AnswerText) -> Vec<Value> {
         let is_text = event["content_block"]["type"] == "text";
         let is_first = self.continuation.first.is_none();
@@ -148,7 +148,7 @@ impl Messages {
         }
     }
 
-    /// The end of a block that a continuation doesn't go on with.
+    /// The end of a block that a continuation does not continue.
     fn close_open(&mut self) -> Option<Value> {
         let index = self.open.take()?;
         Some(json!({ "type": "content_block_stop", "index": index }))
@@ -175,7 +175,7 @@ fn kind(event: &Value) -> &str {
     event.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Text goes on; anything else, and text with citations, is not to be continued.
+/// Notes a part. Text can be continued; anything else, and text with citations, cannot.
 fn observe_text(part: &Value, text_type: &str, answer: &mut AnswerText) {
     let is_plain = part["type"] == text_type && !part.get("citations").is_some_and(is_something);
     match part.get("text").and_then(Value::as_str) {

@@ -5,10 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::protocol::StreamKind;
 use crate::protocol::event::is_something;
 
-/// `body` asked for `text`, of about `tokens` tokens, and for what follows it. `model`: its name at the upstream that is
-/// asked now, if that is another one. `provider` has a mark of its own for such a message, maybe.
+/// Returns `body` with a request to continue `text`, of about `tokens` tokens. `model` is its name at the upstream that
+/// is asked now, if that differs. `provider` may have its own way of marking such a message.
 ///
-/// `None`: the answer that was asked for is of a kind that is not continued.
+/// `None`: the answer is of a kind that cannot be continued.
 pub fn continuing(
     kind: StreamKind,
     body: &[u8],
@@ -38,8 +38,8 @@ pub fn continuing(
     serde_json::to_vec(&request).ok()
 }
 
-/// Several choices, log-probabilities, sound, or a text that must match a schema as a whole can't be pieced together;
-/// reasoning can't be told apart from its answer.
+/// Returns whether the answer is a single text. Several choices, log-probabilities, sound, or a text that must match a
+/// schema as a whole cannot be pieced together; reasoning cannot be told apart from its answer.
 fn is_one_text(request: &Map<String, Value>) -> bool {
     let has = |key: &str| request.get(key).is_some_and(is_something);
     let is_audio = |modality: &Value| modality != "text";
@@ -76,7 +76,7 @@ fn put_last(messages: &mut Vec<Value>, text: &str) -> Option<()> {
     Some(())
 }
 
-/// How some providers want to be told that the last message is to be continued. Others know by its role.
+/// Marks the last message as one to be continued, for providers that want to be told. Others know by its role.
 ///
 /// <https://api-docs.deepseek.com/guides/chat_prefix_completion>,
 /// <https://docs.mistral.ai/capabilities/completion/usage> (prefix),

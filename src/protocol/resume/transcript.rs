@@ -1,4 +1,4 @@
-//! What a client has got of a stream, over all the upstreams that told it.
+//! What a client has received of a stream, from all the upstreams that contributed to it.
 
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
@@ -12,13 +12,13 @@ use crate::protocol::event::reports_error;
 use crate::protocol::reported_error::error_in;
 use crate::protocol::sse::Events;
 
-/// Follows one answer from its first byte. What it is fed goes to the client by way of it: in whole events, so that
-/// another upstream can go on after any of them.
+/// Follows one answer from its first byte. Everything fed in is passed on to the client in whole events, so that
+/// another upstream can continue after any of them.
 pub struct Transcript {
     dialect: Dialect,
     answer: AnswerText,
     events: WholeEvents,
-    /// What comes now continues what another attempt began.
+    /// What arrives now continues what another attempt began.
     is_continued: bool,
     withheld: Option<Withheld>,
 }
@@ -51,7 +51,7 @@ impl Transcript {
         })
     }
 
-    /// Takes the next bytes of an upstream's stream, and gives those that go to the client now.
+    /// Takes the next bytes of an upstream's stream, and returns those that are sent to the client now.
     pub fn feed(&mut self, piece: Bytes) -> Bytes {
         if let Some(withheld) = &mut self.withheld {
             withheld.bytes.extend_from_slice(&piece);
@@ -79,12 +79,12 @@ impl Transcript {
         passed.freeze()
     }
 
-    /// What is held back of an event that is not whole. For the end of a stream that is complete.
+    /// Returns what is held back of an incomplete event, at the end of a stream that is complete.
     pub fn rest(&mut self) -> Bytes {
         self.events.rest()
     }
 
-    /// Whether the client has whole events only.
+    /// Returns whether the client gets whole events only.
     pub fn holds_back(&self) -> bool {
         self.is_continued || !self.answer.is_final()
     }
@@ -93,13 +93,14 @@ impl Transcript {
         !self.answer.is_final()
     }
 
-    /// What the upstream says in an error that it has reported, and that the client doesn't get before it is known whether
-    /// another attempt goes on.
+    /// Returns the error that the upstream has reported, and that is withheld from the client until it is known whether
+    /// another attempt continues.
     pub fn withheld_error(&self) -> Option<Bytes> {
         Some(self.withheld.as_ref()?.error.clone())
     }
 
-    /// Nobody goes on: what was withheld, for the client to get as it came. The answer can't be continued any more.
+    /// Returns what was withheld, for the client to get unchanged, because no other attempt continues. The answer
+    /// cannot be continued any more.
     pub fn release(&mut self) -> Bytes {
         self.answer.close();
         self.withheld
@@ -108,27 +109,28 @@ impl Transcript {
             .unwrap_or_default()
     }
 
-    /// What has been said, for the next upstream to go on with. Several refuse a text that ends in white space.
+    /// Returns what has been said so far, for the next upstream to continue. Several refuse a text that ends in white
+    /// space.
     pub fn text(&self) -> &str {
         self.answer.told()
     }
 
-    /// What is kept of the stream: its text, and an event that is not whole.
+    /// Returns how many bytes are kept of the stream: its text, and an incomplete event.
     pub fn held_bytes(&self) -> usize {
         self.answer.text_bytes() + self.events.pending_bytes()
     }
 
-    /// Remembers nothing from here on: the stream can't be resumed.
+    /// Stops remembering: the stream cannot be resumed.
     pub fn give_up(&mut self) {
         self.answer.close();
     }
 
-    /// About how many tokens that was.
+    /// Estimates how many tokens have been said.
     pub fn tokens(&self) -> u64 {
         self.answer.pieces
     }
 
-    /// What is fed from now on comes from an upstream that was given [`Self::text`] to go on with.
+    /// Notes that what is fed from now on comes from an upstream that was given [`Self::text`] to continue.
     pub fn go_on(&mut self) {
         self.is_continued = true;
         self.withheld = None;
@@ -185,7 +187,7 @@ enum Parsed {
     Nothing,
     /// The upstream reports this error.
     Error(Bytes),
-    /// Nothing that this protocol has.
+    /// An event that this protocol does not have.
     Foreign,
     Json(Value),
 }
@@ -206,7 +208,7 @@ fn parsed(raw: &[u8]) -> Parsed {
     parsed
 }
 
-/// Writes an event as both protocols do: those of Anthropic's are named by their type.
+/// Writes an event as either protocol does: Anthropic's are named by their type.
 fn write(event: &Value, to: &mut BytesMut) {
     if let Some(name) = event.get("type").and_then(Value::as_str) {
         to.extend_from_slice(format!("event: {name}\n").as_bytes());

@@ -8,11 +8,11 @@ use crate::protocol::HELD_MAX_BYTES;
 /// Splits bytes that come in any pieces after each blank line. Nothing is changed or dropped.
 #[derive(Debug)]
 pub(super) struct WholeEvents {
-    /// What has come of the event that is not whole yet.
+    /// The part of an incomplete event that has arrived.
     pending: BytesMut,
-    /// How much of `pending` was looked at.
+    /// How much of `pending` has been examined.
     looked_at: usize,
-    /// Nothing stands on the line so far.
+    /// The current line is empty so far.
     line_is_empty: bool,
     after_cr: bool,
 }
@@ -65,7 +65,7 @@ impl WholeEvents {
         None
     }
 
-    /// What stands after the last whole event.
+    /// Takes what follows the last whole event.
     pub(super) fn rest(&mut self) -> Bytes {
         self.looked_at = 0;
         std::mem::take(&mut self.pending).freeze()
@@ -75,7 +75,7 @@ impl WholeEvents {
         self.pending.len()
     }
 
-    /// Whether an event is longer than may be held.
+    /// Returns whether an event is longer than may be held.
     pub(super) fn is_too_long(&self) -> bool {
         self.pending.len() > HELD_MAX_BYTES
     }

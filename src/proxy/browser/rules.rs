@@ -1,4 +1,4 @@
-//! What each listener of the configuration says of browsers, found again by the address at which a connection was taken.
+//! Each listener's rules for browsers, found by the address that a connection was accepted on.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(super) struct Rules {
 #[derive(Debug)]
 enum Place {
     Tcp(SocketAddr),
-    /// `localhost:PORT`: whichever loopback address that was.
+    /// `localhost:PORT`, on any loopback address.
     Localhost(u16),
     Unix(PathBuf),
 }
@@ -42,7 +42,7 @@ impl BrowserRules {
         self.0.is_empty()
     }
 
-    /// Those of the listener that took a connection at `local`.
+    /// Returns the rules of the listener that accepted a connection at `local`.
     pub(super) fn of(&self, local: Option<&Local>) -> Option<&Rules> {
         match local? {
             Local::Inet(local) => {
@@ -59,7 +59,8 @@ impl BrowserRules {
 }
 
 impl Place {
-    /// How well it names the address: 0 not at all, then as the kernel chooses between sockets.
+    /// Ranks how precisely it names the address: 0 for not at all, then in the order in which the kernel chooses
+    /// between sockets.
     fn rank(&self, local: SocketAddr) -> u8 {
         match self {
             Self::Localhost(port) => u8::from(*port == local.port() && local.ip().is_loopback()) * 3,
@@ -73,7 +74,7 @@ impl Place {
 }
 
 impl Rules {
-    /// `None`: an address that can't be bound either.
+    /// Compiles the rules. `None`: the address cannot be bound either.
     fn compile(listener: &Listener) -> Option<Self> {
         let place = match &listener.address {
             ListenAddress::Unix(path) => Place::Unix(path.clone()),
@@ -93,7 +94,7 @@ impl Rules {
         !self.cors.is_empty()
     }
 
-    /// What a page of `origin` is answered with in `access-control-allow-origin`, if it may ask here.
+    /// Returns the value of `access-control-allow-origin` for a page of `origin`, if it may send requests here.
     pub(super) fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         if self.cors.iter().any(|allowed| allowed == ANY_ORIGIN) {
             return Some(HeaderValue::from_static("*"));

@@ -13,16 +13,16 @@ use crate::transport::RelayedBody;
 use crate::transport::clock::before;
 
 pub(super) struct Upload {
-    /// Where it goes, for as long as the upstream takes any.
+    /// Where the bytes go, for as long as the upstream takes any.
     feed: Option<Feed>,
-    /// Where it will go once the protocol is switched.
+    /// Where the bytes will go once the protocol is switched.
     feed_when_switched: Option<Feed>,
-    /// What was read, and had no room yet.
+    /// Bytes that were read and had no room yet.
     pending: Option<Bytes>,
     /// The client has sent all of it.
     is_read: bool,
     has_switched: bool,
-    /// Since when it is the client's turn.
+    /// The time since which the client is waited for.
     awaited_since: Instant,
 }
 
@@ -47,19 +47,19 @@ impl Upload {
         self.is_read
     }
 
-    /// From here on both sides speak another protocol, for as long as they like.
+    /// Switches: from here on both sides speak another protocol, for as long as they like.
     pub(super) fn switch(&mut self) {
         self.feed = self.feed_when_switched.take();
         self.is_read = false;
         self.has_switched = true;
     }
 
-    /// Something is to be fed in: a piece that was read, or the end.
+    /// Returns whether something is to be fed in: a piece that was read, or the end.
     pub(super) fn wants_room(&self) -> bool {
         self.feed.is_some() && (self.pending.is_some() || self.is_read)
     }
 
-    /// Waits until it can be. `false`: it never can, since the upstream takes no more.
+    /// Waits until there is room for it. `false`: there never will be, because the upstream takes no more.
     pub(super) async fn has_room(&self) -> bool {
         match &self.feed {
             Some(feed) => feed.has_room().await,
@@ -67,8 +67,8 @@ impl Upload {
         }
     }
 
-    /// Feeds it in, or drops it where the upstream takes no more: its answer may come all the same. Whether that was the
-    /// end of a switched connection.
+    /// Feeds it in, or drops it where the upstream takes no more: its answer may still come. Returns whether that was
+    /// the end of a switched connection.
     pub(super) fn hand_over(&mut self, has_room: bool) -> bool {
         let pending = self.pending.take();
         let is_end = pending.is_none();
@@ -87,10 +87,10 @@ impl Upload {
         self.pending.is_none() && !(self.has_switched && self.is_read)
     }
 
-    /// Reads on. Cancel-safe.
+    /// Reads the next piece. Cancel-safe.
     ///
     /// # Errors
-    /// Where the client has left, breaks HTTP, or sends nothing for as long as `silence`.
+    /// The client has left, violates HTTP, or sends nothing for as long as `silence`.
     pub(super) async fn read(&self, session: &mut Session, silence: Duration) -> Result<Option<Bytes>, Stop> {
         let reading = session.read_body_or_idle(self.is_read);
         let read = if self.is_read || self.has_switched {

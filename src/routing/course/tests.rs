@@ -36,7 +36,7 @@ fn failed(class: Class, status: u16, retry_after_s: Option<u64>) -> Outcome {
     }
 }
 
-/// What follows when every attempt fails so, until nothing does.
+/// Returns what follows when every attempt fails this way, until nothing does.
 fn followed(mut course: Course, outcome: &Outcome, left: Duration) -> Vec<Next> {
     let mut seen = Vec::new();
     let mut now = Instant::now();

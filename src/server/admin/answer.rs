@@ -7,7 +7,7 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 
-/// Every answer has these headers: it is told now, to whoever asked, and it is what it says it is.
+/// Headers of every answer: it is not cached, shared or sniffed.
 const ALWAYS: [(&str, &str); 6] = [
     ("cache-control", "no-store"),
     ("x-content-type-options", "nosniff"),
@@ -16,7 +16,7 @@ const ALWAYS: [(&str, &str); 6] = [
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
 ];
-/// The policy of what is no page: a browser that shows it all the same loads and runs nothing.
+/// The policy of everything but the page: a browser that shows it all the same loads and runs nothing.
 const NOTHING_ELSE: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
 
 pub(super) struct Answer {
@@ -55,7 +55,7 @@ impl Answer {
         self
     }
 
-    /// What the page may load, in place of nothing.
+    /// Sets what the page may load, instead of nothing.
     pub(super) fn policy(self, policy: &str) -> Self {
         Self {
             policy: policy.to_owned(),

@@ -14,11 +14,12 @@ use super::places::Place;
 use crate::server::gateway_status::GatewayStatus;
 use crate::status::Status;
 
-/// Pages that are open at once.
+/// How many pages may be open at once.
 const SUBSCRIBERS_MAX: usize = 16;
-/// How often a change is looked for.
+/// How often changes are looked for.
 const EVERY: Duration = Duration::from_secs(1);
-/// A document that takes long to write, because there are thousands of routes, is written seldom: it may take this part of the time.
+/// A document that takes long to write, because there are thousands of routes, is rarely written: writing may take this
+/// fraction of the time.
 const EFFORT_PART: u32 = 20;
 /// A comment keeps the connection alive and shows a dead one.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -47,7 +48,7 @@ impl Events {
         }
     }
 
-    /// Sends what changes until the peer leaves. `None`: the connection can't be used any more.
+    /// Sends changes until the peer leaves. `None`: the connection cannot be used any more.
     pub(super) async fn serve(&self, session: &mut ServerSession, place: &Place<'_>) -> Option<()> {
         let Ok(_seat) = self.places.try_acquire() else {
             let message = "as many pages as can be served are open: close one, or ask for /status";
@@ -88,7 +89,8 @@ impl Events {
         }
     }
 
-    /// The newest event. It is written anew only when that is due, and counts as another only when it says something new.
+    /// Returns the newest event. It is rewritten only when that is due, and counts as a new one only when it says
+    /// something new.
     fn current(&self, now: Instant) -> (u64, Bytes) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(written) = last.as_ref().filter(|written| now < written.good_until) {

@@ -1,6 +1,7 @@
-//! Who may ask. The admin listener has no password; what protects it is that only this machine reaches it. A browser on this
-//! machine is reached by every web site, so a request that a foreign page made is refused, and so is one that came by a foreign
-//! name: a name whose owner lets it lead here (DNS rebinding) would make a foreign page one of ours.
+//! Who may ask. The admin listener has no password; it is protected by being reachable from this machine only. Every
+//! web site can send requests through a browser on this machine, so a request of a foreign page is refused, and so is
+//! one with a foreign host name: its owner could make the name lead here (DNS rebinding), and the page would count as
+//! one of ours.
 
 use std::net::IpAddr;
 
@@ -16,7 +17,7 @@ static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// It was asked by a name that is not known to lead here.
+    /// The request uses a host name that is not known to lead here.
     ForeignHost,
     /// A page of another site asks.
     ForeignOrigin,
@@ -34,10 +35,10 @@ impl Guard {
         }
     }
 
-    /// `local`: the address at which the connection was taken. It can't be rebound: its owner is this machine.
+    /// Checks a request. `local` is the address that the connection was accepted on, which cannot be rebound.
     ///
     /// # Errors
-    /// Why the request must not be answered.
+    /// The reason why the request must not be answered.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap, local: Option<IpAddr>) -> Result<(), Refusal> {
         let host = only(headers, &HOST).ok_or(Refusal::ForeignHost)?;
         self.hosts
@@ -53,7 +54,8 @@ impl Guard {
     }
 }
 
-/// Whether a page of that origin was itself loaded from here. The scheme may differ behind something that adds TLS.
+/// Returns whether a page of that origin was itself loaded from here. The scheme may differ behind a proxy that adds
+/// TLS.
 fn is_of(origin: &str, host: &str) -> bool {
     let authority = origin
         .strip_prefix("http://")
@@ -61,8 +63,8 @@ fn is_of(origin: &str, host: &str) -> bool {
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
-/// What a browser says of who asks (W3C Fetch Metadata): our own page, or a person. A link on another site that leads to the
-/// page is a person's way too: that site sees nothing of it.
+/// Returns whether a browser says that our own page or a person asks (W3C Fetch Metadata). A link on another site that
+/// leads to the page counts as a person: that site sees nothing of it.
 fn is_our_own(uri: &Uri, headers: &HeaderMap) -> bool {
     match only(headers, &SEC_FETCH_SITE) {
         Some("same-origin" | "none") => true,

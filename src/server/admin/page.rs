@@ -45,7 +45,7 @@ impl Page {
     }
 }
 
-/// Content Security Policy's name of an inline element (CSP level 3, section 2.3.1).
+/// Writes the Content Security Policy's name of an inline element (CSP level 3, section 2.3.1).
 fn source(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, text.as_bytes())))
 }

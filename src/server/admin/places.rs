@@ -1,5 +1,5 @@
 //! Who may be connected to the admin listener at once. A monitoring system must always find a place, however many
-//! connections somebody keeps open: a new one takes the place of the one that has waited longest for its client.
+//! connections somebody keeps open: a new connection takes the place of the one that has waited longest for its client.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Connections that are being served, or wait to be asked. Streams of events have a bound of their own.
+/// Connections that are being served, or wait for a request. Streams of events have a bound of their own.
 const PLACES: usize = 64;
 /// No connection loses its place sooner: its request may be on its way, however many others have come meanwhile.
 const GRACE: Duration = Duration::from_secs(1);
-/// Where more than this come within [`GRACE`], the oldest lose their places all the same.
+/// If more than this many arrive within [`GRACE`], the oldest lose their places all the same.
 const PLACES_IN_A_RUSH: usize = 1024;
 
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ pub(super) struct Places(Mutex<Taken>);
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    /// Connections that have not asked anything yet, or nothing again. The first has waited longest.
+    /// Connections that have not sent a request yet, or no further one. The first has waited longest.
     waiting: BTreeMap<u64, Holder>,
-    /// Connections whose answer is on its way. The first is the slowest to take it.
+    /// Connections whose answer is being sent. The first is the slowest to take it.
     answering: BTreeMap<u64, Holder>,
 }
 
@@ -42,8 +42,9 @@ pub(super) struct Place<'p> {
 }
 
 impl Places {
-    /// Takes a place for a connection that has asked nothing yet. Where all are taken, others lose theirs: of those that
-    /// wait the one that does so longest, else the one whose client is the slowest to take its answer.
+    /// Takes a place for a connection that has not sent a request yet. If all are taken, another connection loses its
+    /// place: among those that wait, the one that has waited longest, else the one whose client is slowest to take its
+    /// answer.
     pub(super) fn take(&self, now: Instant) -> Place<'_> {
         let mut taken = self.lock();
         taken.make_room(now);
@@ -62,7 +63,7 @@ impl Places {
         }
     }
 
-    /// What is behind this lock is whole at any time: a panic elsewhere does not spoil it.
+    /// The data behind this lock is consistent at any time: a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +91,7 @@ impl Taken {
 }
 
 impl Place<'_> {
-    /// Returns when another connection was given this place.
+    /// Returns when this place was given to another connection.
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
     }

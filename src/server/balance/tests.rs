@@ -1,4 +1,4 @@
-//! Snapshots come and go under polls that go on.
+//! Snapshots are replaced while polls continue.
 
 use std::io::Write;
 
@@ -29,7 +29,7 @@ fn compiled(port: u16, path: &str, previous: Option<&Snapshot>) -> Snapshot {
     Snapshot::compile(&config, 0, previous).unwrap()
 }
 
-/// Answers every request with `5`, and tells which paths were asked.
+/// Answers every request with `5`, and reports which paths were asked.
 async fn answer_all(listener: TcpListener, asked: mpsc::UnboundedSender<String>) {
     while let Ok((socket, _)) = listener.accept().await {
         tokio::spawn(answer(socket, asked.clone()));

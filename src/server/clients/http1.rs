@@ -19,11 +19,11 @@ use crate::protocol::request_header::{
 };
 use crate::proxy::Arrival;
 
-/// Empty lines before a request are passed over (RFC 9112 §2.2), so many bytes of them.
+/// How many bytes of empty lines before a request are skipped (RFC 9112 §2.2).
 const EMPTY_LINES_MAX_BYTES: usize = 4;
-/// How long a client may take to see that its idle connection closes.
+/// How long a client may take to notice that its idle connection closes.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// More than is read of a request that was refused for its header, before its connection closes.
+/// Greater than any body that is read of a request that was refused for its header, before its connection closes.
 const REFUSED_BODY_BYTES: u64 = 1 << 40;
 
 /// A request whose header is there.
@@ -84,14 +84,15 @@ pub(super) async fn is_begun(stream: &mut ClientStream, presence: &Presence) -> 
     .await
 }
 
-/// Reads on until `until`. `Ok(false)`: the client has closed.
+/// Keeps reading until `until`. `Ok(false)`: the client has closed.
 pub(super) async fn read_on(stream: &mut ClientStream, until: Instant) -> Result<bool, HeaderFault> {
     let read = timeout_at(until, poll_fn(|cx| stream.poll_ahead(cx))).await;
     let read = read.map_err(|_| HeaderFault::Slow)?;
     Ok(read.is_ok_and(|bytes: usize| bytes > 0))
 }
 
-/// The next request, once its header is there or has proved faulty. `None`: the client has closed before that.
+/// Reads the next request, until its header is complete or has proved faulty. `None`: the client has closed before
+/// that.
 async fn request(stream: &mut ClientStream, client_timeout: Duration) -> Option<Request> {
     let began = Instant::now();
     match header(stream, began + client_timeout).await {
@@ -132,11 +133,11 @@ async fn request(stream: &mut ClientStream, client_timeout: Duration) -> Option<
 struct Header {
     len: usize,
     framing: RequestFraming,
-    /// It did not come at once.
+    /// The header did not arrive at once.
     is_slow: bool,
 }
 
-/// `Ok(None)`: the client has closed before the header was whole.
+/// Reads a header. `Ok(None)`: the client has closed before it was complete.
 async fn header(stream: &mut ClientStream, until: Instant) -> Result<Option<Header>, HeaderFault> {
     let mut is_slow = false;
     let mut seen = 0;
@@ -171,8 +172,8 @@ async fn header(stream: &mut ClientStream, until: Instant) -> Result<Option<Head
     }
 }
 
-/// What Pingora is given in place of a header that is refused, so that the refusal is an answer like any other, with its id and
-/// its line in the log: the method and path, as far as they can be shown. The body is never used.
+/// Writes what Pingora is given in place of a refused header, so that the refusal is an answer like any other, with its
+/// id and its line in the log: the method and path, as far as they can be shown. The body is never used.
 fn stand_in(refused: &[u8]) -> BytesMut {
     let (method, path) = method_and_path(refused).unwrap_or(("GET", "/"));
     let header = format!(

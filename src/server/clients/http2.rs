@@ -17,7 +17,7 @@ use super::stream::ClientStream;
 
 /// How long a client may take to close once it was told that no more streams are taken.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Streams that are no valid requests; so many, and the connection closes, as Pingora has it.
+/// How many streams without a valid request close the connection; Pingora's limit.
 const MALFORMED_MAX: usize = 32;
 
 pub(super) async fn serve(

@@ -1,4 +1,4 @@
-//! What a client reads for whose connection there is no room, and what the log says of it.
+//! The refusal of a client for whose connection there is no room, and its record in the log.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::stream::ClientStream;
 
-/// How long a refused client may take to read why.
+/// How long a refused client may take to read the reason.
 const FAREWELL: Duration = Duration::from_secs(1);
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
@@ -17,7 +17,7 @@ const NO_ROOM: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: applica
     {\"error\":{\"message\":\"the gateway has as many client connections as it takes, and none of them is idle; try again soon\",\
     \"type\":\"server_error\",\"param\":null,\"code\":\"too_many_connections\"}}\n";
 
-/// Says so, and closes. What the client has sent is read, or it would see a reset instead of the answer.
+/// Refuses the client, and closes. What the client has sent is read, or it would see a reset instead of the answer.
 pub(super) async fn no_room(mut stream: ClientStream) {
     stream.pass_all();
     let answer = async {

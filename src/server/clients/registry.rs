@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::notation::duration;
 use crate::telemetry::metrics::{Exposition, names};
 
-/// So many idle connections are looked for at once where room is needed, so that a look at all of them serves many.
+/// How many idle connections one scan collects when room is needed, so that each scan of all connections serves many.
 const LONGEST_IDLE: usize = 256;
 
 #[derive(Debug)]
@@ -35,20 +35,20 @@ pub(in crate::server) struct Registry {
 struct Entries {
     open: HashMap<u64, Arc<Presence>>,
     next_id: u64,
-    /// When each idle connection became so, and which it is, the longest idle last. It may be out of date.
+    /// When some idle connections became idle, and which they are, the longest idle last. It may be out of date.
     longest_idle: Vec<(u64, u64)>,
-    /// No connection is kept any more.
+    /// No connection is kept open any more.
     closing: bool,
 }
 
 /// One open connection.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
-    /// Requests that run on it.
+    /// How many requests run on it.
     running: AtomicUsize,
-    /// When the last request ended, counted from the registry's epoch. It means something only where none runs.
+    /// When the last request ended, in milliseconds since the registry's epoch. It is meaningful only while none runs.
     idle_since_ms: AtomicU64,
-    /// It is to close as soon as none runs.
+    /// The connection is to close as soon as no request runs.
     dismissed: AtomicBool,
     waker: AtomicWaker,
 }
@@ -90,8 +90,8 @@ impl Registry {
         exposition.set(&names::CLIENT_CONNECTIONS, &[], self.lock().open.len() as f64);
     }
 
-    /// A place for a new connection. Where there are `most` already (or `is_short` of something else), the longest idle one has
-    /// to go for it; `None`: none is idle.
+    /// Takes a place for a new connection. If there are `most` already (or `is_short` of something else), the longest
+    /// idle one is closed for it; `None`: none is idle.
     pub(super) fn enter(self: &Arc<Self>, most: usize, is_short: bool) -> Option<Place> {
         let mut entries = self.lock();
         if is_short || entries.open.len() >= most {
@@ -115,7 +115,7 @@ impl Registry {
         })
     }
 
-    /// Closes what has been idle for `limit`.
+    /// Closes connections that have been idle for `limit`.
     pub(super) fn close_idle(&self, limit: Duration) {
         let limit_ms = duration::whole_ms(limit);
         let Some(since_ms) = self.now_ms().checked_sub(limit_ms) else {
@@ -191,7 +191,7 @@ impl Presence {
         self.dismissed.load(Ordering::Acquire)
     }
 
-    /// Ready once it is to close. One task waits at a time.
+    /// Is ready once the connection is to close. One task may wait at a time.
     pub(super) fn poll_dismissed(&self, cx: &Context<'_>) -> Poll<()> {
         self.waker.register(cx.waker());
         if self.is_dismissed() {
@@ -201,17 +201,18 @@ impl Presence {
         }
     }
 
-    /// `None`: it is busy, or about to close.
+    /// Returns since when it has been idle. `None`: it is busy, or about to close.
     fn idle_since_ms(&self) -> Option<u64> {
         (self.is_idle() && !self.is_dismissed()).then(|| self.idle_since_ms.load(Ordering::Acquire))
     }
 
-    /// Whether it is idle, and has been at `at_ms`.
+    /// Returns whether it is idle, and has been since `at_ms`.
     fn is_idle_since(&self, at_ms: u64) -> bool {
         self.idle_since_ms().is_some_and(|since_ms| since_ms <= at_ms)
     }
 
-    /// A request that comes at this very moment is still answered. `false`: it was dismissed already.
+    /// Dismisses the connection; a request that arrives at this very moment is still answered. `false`: it was
+    /// dismissed already.
     fn dismiss(&self) -> bool {
         let is_first = !self.dismissed.swap(true, Ordering::AcqRel);
         if is_first {

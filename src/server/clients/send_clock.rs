@@ -1,7 +1,8 @@
-//! The clock on a client that takes nothing: started when a write has to wait, and started anew with every byte that is taken.
+//! The clock on a client that takes no bytes: it starts when a write has to wait, and restarts with every byte that is
+//! taken.
 //!
-//! The kernel wakes a writer only when much of its buffer is free again, which a slow reader may need minutes for. So before
-//! a client is given up, the kernel is asked whether it has acknowledged anything meanwhile.
+//! The kernel wakes a writer only when much of its buffer is free again, which may take minutes with a slow reader. So
+//! before a client is given up, the kernel is asked whether it has acknowledged anything meanwhile.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use pingora::protocols::SocketDigest;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// So often within the clock's time the kernel is asked.
+/// How often the kernel is asked within the clock's time.
 const LOOKS: u32 = 4;
 
 #[derive(Debug)]
@@ -24,14 +25,14 @@ pub(super) struct SendClock {
 
 #[derive(Debug)]
 struct Waiting {
-    /// When the client last took something, as far as is known.
+    /// When the client last took some bytes, as far as is known.
     taken_at: Instant,
     acknowledged_bytes: u64,
     look: Pin<Box<Sleep>>,
 }
 
 impl SendClock {
-    /// `socket`: `None` where nothing can be asked of it.
+    /// Starts the clock. `socket`: `None` if it cannot be asked.
     pub(super) fn new(socket: Option<Arc<SocketDigest>>, timeout: Duration) -> Self {
         Self {
             socket,
@@ -40,7 +41,7 @@ impl SendClock {
         }
     }
 
-    /// Passes on how a write went, and turns one that has waited for too long into an error.
+    /// Passes on the result of a write, and turns a write that has waited for too long into an error.
     pub(super) fn watch<T>(&mut self, cx: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.waiting = None;

@@ -17,7 +17,7 @@ pub(super) type Proxy = Arc<HttpProxy<Gateway, JudgingConnector>>;
 pub(in crate::server) struct Clients {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) registry: Arc<Registry>,
-    /// Says that the service shuts down: for connections that are to close while it goes on.
+    /// Signals that the service shuts down, to connections that must close while it continues.
     pub(super) closing: ShutdownWatch,
 }
 

@@ -1,7 +1,8 @@
-//! A client's connection, as Pingora's HTTP sees it: one request at a time, and clocks that Pingora lacks.
+//! A client's connection, as Pingora's HTTP sees it: one request at a time, with clocks that Pingora lacks.
 //!
-//! Over HTTP/1 it hands out the running request's body and nothing behind it: what a client sends ahead waits here for its turn.
-//! So the header of every request is read by us, within bounds, and Pingora is given it whole. Over HTTP/2 bytes pass as they come.
+//! Over HTTP/1 it hands out the running request's body and nothing behind it: what a client sends ahead waits here for
+//! its turn. So the header of every request is read by us, within bounds, and Pingora gets it complete. Over HTTP/2
+//! bytes pass unchanged.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -24,16 +25,16 @@ use super::send_clock::SendClock;
 use crate::protocol::chunked::ChunkedBody;
 use crate::protocol::request_header::BodyFraming;
 
-/// What is read of a request that a client sends ahead, while the one before it runs.
+/// How much is read of a request that a client sends ahead while the previous one runs.
 const AHEAD_MAX_BYTES: usize = 16 * 1024;
-/// What is read at once while no buffer is there. It lies on the stack, so that an idle connection has none.
+/// How much is read at once while there is no buffer. It lies on the stack, so that an idle connection has none.
 const PIECE_BYTES: usize = 4 * 1024;
 const SWITCHING_PROTOCOLS: &[u8] = b"HTTP/1.1 101";
 
 #[derive(Debug)]
 pub(super) struct ClientStream {
     inner: Stream,
-    /// Read, and not handed out yet.
+    /// Bytes that were read but not handed out yet.
     pub(super) ahead: BytesMut,
     body: Body,
     /// The request asked for another protocol, and no final response has begun.
@@ -41,19 +42,19 @@ pub(super) struct ClientStream {
     send_clock: SendClock,
 }
 
-/// What may be handed out.
+/// What may be handed out to the reader.
 #[derive(Debug)]
 enum Body {
     Length(u64),
     Chunked(Box<ChunkedBody>),
-    /// Nothing more belongs to the running request, if any runs.
+    /// Nothing more belongs to the running request, if one runs.
     Ended,
-    /// Everything: it is no HTTP/1, or nobody will look for a request in it.
+    /// Everything: this is not HTTP/1, or nobody will look for a request in it.
     Raw,
 }
 
 impl ClientStream {
-    /// `send_timeout`: how long the client may take nothing of what is written.
+    /// Wraps a connection. `send_timeout`: how long the client may take none of what is written.
     pub(super) fn new(inner: Stream, send_timeout: Duration) -> Self {
         Self {
             send_clock: SendClock::new(inner.get_socket_digest(), send_timeout),
@@ -64,7 +65,7 @@ impl ClientStream {
         }
     }
 
-    /// Hands out, from now on, the body of a request whose header was taken.
+    /// Starts handing out the body of a request whose header was taken.
     pub(super) fn begin_body(&mut self, framing: BodyFraming, asks_upgrade: bool) {
         self.asks_upgrade = asks_upgrade;
         self.body = match framing {
@@ -74,12 +75,12 @@ impl ClientStream {
         };
     }
 
-    /// Hands out everything from now on.
+    /// Starts handing out everything.
     pub(super) fn pass_all(&mut self) {
         self.body = Body::Raw;
     }
 
-    /// Reads more into `ahead`: how many bytes, 0 at the client's end.
+    /// Reads more into `ahead`: returns how many bytes, or 0 at the client's end.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
         let mut piece = ReadBuf::uninit(&mut piece);
@@ -88,7 +89,7 @@ impl ClientStream {
         Poll::Ready(Ok(piece.filled().len()))
     }
 
-    /// How many of `bytes`, which come next, belong to the running request.
+    /// Returns how many of `bytes`, which come next, belong to the running request.
     fn claim(body: &mut Body, bytes: &[u8]) -> io::Result<usize> {
         let (claimed, ended) = match body {
             Body::Raw => (bytes.len(), false),

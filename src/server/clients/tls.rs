@@ -26,7 +26,7 @@ impl TlsListeners {
         self.0.push((bound, settings.build()));
     }
 
-    /// `None`: no TLS is spoken where the connection came to.
+    /// Returns the acceptor for a connection. `None`: its listener does not use TLS.
     pub(super) fn of(&self, stream: &Stream) -> Option<&Acceptor> {
         if self.0.is_empty() {
             return None;
@@ -46,8 +46,8 @@ impl TlsListeners {
     }
 }
 
-/// The handshake, within `limit`. `None`: it failed. That is the client's affair, and anybody on the network can make it fail, so
-/// the log has it on request only.
+/// Performs the handshake within `limit`. `None`: it failed. That is the client's affair, and anybody on the network
+/// can make it fail, so it is logged at debug level only.
 pub(super) async fn accept(acceptor: &Acceptor, stream: Stream, limit: Duration) -> Option<Stream> {
     let socket = stream.into_any().downcast::<Socket>().ok()?;
     let reason = match timeout(limit, acceptor.tls_handshake(*socket)).await {

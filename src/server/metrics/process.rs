@@ -1,4 +1,4 @@
-//! The process itself, by the names that Prometheus' own client libraries give.
+//! The process itself, under the names that Prometheus' own client libraries use.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::telemetry::metrics::{Exposition, names};
 
-/// What this system does not tell is left out.
+/// Adds the metrics of the process. Those that this system does not provide are left out.
 pub(super) fn show(exposition: &Exposition) {
     let cpu = clock_gettime(ClockId::ProcessCPUTime);
     exposition.set_counter(&names::CPU_SECONDS, &[], cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9);

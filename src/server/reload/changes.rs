@@ -1,4 +1,4 @@
-//! What two configurations differ in, by the names that an operator gave.
+//! The differences between two configurations, by the names that an operator gave.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ fn settings(before: &Config, after: &Config) -> Vec<String> {
     changed.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Whether the sockets are the same; certificates, and what is said of browsers, may differ.
+/// Returns whether the sockets are the same; certificates, and the rules for browsers, may differ.
 fn same_place(old: &Listener, new: &Listener) -> bool {
     let place = |one: &Listener| (one.address.clone(), one.h2c, one.tls.is_some(), one.socket_mode);
     place(old) == place(new)
@@ -125,7 +125,7 @@ fn certificates(before: &Config, after: &Config) -> Vec<String> {
     listeners.map(|listener| listener.address.to_string()).collect()
 }
 
-/// `a, b and 3 more`.
+/// Writes names as `a, b and 3 more`.
 fn list(names: &[String]) -> String {
     let shown = names.len().min(NAMES_MAX);
     let mut out = names[..shown].join(", ");
@@ -135,7 +135,7 @@ fn list(names: &[String]) -> String {
     out
 }
 
-/// What is settled when the process starts.
+/// The settings that only a restart changes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AtStart {
     listen: Vec<(String, bool, bool, Option<u32>)>,

@@ -1,4 +1,4 @@
-//! What the log says of a reload: one line for its outcome, then one for each fault.
+//! The log's lines about a reload: one for its outcome, then one for each fault.
 
 use crate::config::{Config, Severity};
 use crate::telemetry;

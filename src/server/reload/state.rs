@@ -1,4 +1,4 @@
-//! Which configuration runs, and what came of the last attempt to change it: for whoever shows it.
+//! Which configuration runs, and what the last attempt to change it came to.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use arc_swap::ArcSwap;
 use crate::config::{Config, Diagnostic, Severity};
 use crate::notation::date::Timestamp;
 
-/// Faults of one attempt that are kept.
+/// How many faults of one attempt are kept.
 const FAULTS_MAX: usize = 100;
-/// systemd shows one line.
+/// The length of the status: systemd shows one line.
 const STATUS_CHARS_MAX: usize = 300;
 
 /// A handle on the [`State`]. Cheap to clone; clones see the same.
 #[derive(Debug, Clone)]
 pub struct Reloads(Arc<ArcSwap<State>>);
 
-/// Holds no secret: no value of the file, expanded or not.
+/// The state of reloading. It contains no secret: no value of the file, expanded or not.
 #[derive(Debug, Clone)]
 pub struct State {
     /// 1 is the configuration of the start; one more for each that was applied.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Upper bounds of the buckets in milliseconds; what is longer is in one bucket more. Close enough together for a p95 on a
-/// page, from a connection on the same host to an answer that takes minutes.
+/// Upper bounds of the buckets in milliseconds; longer times go into one more bucket. They are close enough together
+/// for a p95 on a page, from a connection on the same host to an answer that takes minutes.
 const BOUNDS_MS: [f64; 23] = [
     0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 35.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0, 750.0, 1000.0, 1500.0, 2000.0,
     3000.0, 5000.0, 10_000.0, 30_000.0, 120_000.0,
@@ -17,7 +17,7 @@ pub(super) struct Histogram {
     max_us: u64,
 }
 
-/// What half and what 95 of 100 did not exceed. `None` where nothing was measured.
+/// The times that half, and 95 of 100, did not exceed. `None` if nothing was measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Quantiles {
     pub count: u64,
@@ -57,7 +57,8 @@ impl Histogram {
         }
     }
 
-    /// Within a bucket the values are taken to lie evenly, and none above the longest that was seen.
+    /// Computes a quantile. Values are assumed to be spread evenly within a bucket, and none above the longest that was
+    /// seen.
     fn quantile_ms(&self, quantile: f64, count: u64) -> f64 {
         let max_ms = self.max_us as f64 / 1000.0;
         let rank = quantile * count as f64;
@@ -75,7 +76,7 @@ impl Histogram {
     }
 }
 
-/// Rounds to hundredths: what comes after them is not known, and only makes the JSON longer.
+/// Rounds to hundredths: more digits are not known, and only make the JSON longer.
 fn rounded(ms: f64) -> f64 {
     (ms * 100.0).round() / 100.0
 }

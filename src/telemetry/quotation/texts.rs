@@ -1,8 +1,8 @@
-//! What a request says, apart from how it says it: prompts and answers so far, without names of models and parameters.
+//! What people wrote in a request: prompts and answers so far, without names of models and parameters.
 
 use serde_json::Value;
 
-/// Members that hold what somebody wrote, in both protocols' requests.
+/// The members of both protocols' requests that hold what somebody wrote.
 const SAID: [&str; 10] = [
     "content",
     "text",
@@ -25,7 +25,7 @@ pub(super) fn of(request: &[u8]) -> Vec<String> {
     texts
 }
 
-/// serde_json has bounded how deep this goes.
+/// Collects the texts; serde_json has bounded the depth.
 fn collect(value: Value, is_said: bool, texts: &mut Vec<String>) {
     match value {
         Value::String(text) if is_said => texts.push(text),

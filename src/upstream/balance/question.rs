@@ -7,19 +7,19 @@ use crate::config::{BalancePreset, BalanceSource};
 use crate::protocol::Protocol;
 use crate::upstream::path;
 
-/// What the one-api family states as the limit of a token without one (`controller/billing.go` of one-api and new-api).
+/// The limit that the one-api family states for a token without one (`controller/billing.go` of one-api and new-api).
 const ONE_API_UNLIMITED: f64 = 100_000_000.0;
-/// What is left by a subtraction below this is rounding.
+/// A remainder of a subtraction below this precision is rounding.
 const PLACES: f64 = 1e6;
 
 /// What is left on an account.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Remaining {
-    /// `None`: the provider knows of no limit, which says nothing of what the account has.
+    /// `None`: the provider knows of no limit, which does not say how much the account has.
     pub amount: Option<f64>,
-    /// ISO 4217, where it is known what the amount counts.
+    /// The currency in ISO 4217, if it is known what the amount counts.
     pub currency: Option<&'static str>,
-    /// Nothing can be asked of it any more.
+    /// The account serves no more requests.
     pub is_spent: bool,
 }
 
@@ -45,9 +45,9 @@ impl Remaining {
 /// One request of a poll. A poll has at most two.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Question {
-    /// What the key may spend still.
+    /// How much more the key may spend.
     OpenRouterKey,
-    /// What the account has. Only a management key is told.
+    /// What the account has. Only a management key may ask.
     OpenRouterCredits,
     DeepSeek,
     Moonshot,
@@ -68,7 +68,7 @@ pub enum Answer {
     Ask(Question),
 }
 
-/// Why an answer tells nothing. Shows nothing of it.
+/// Why an answer cannot be read. It shows nothing of the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unreadable {
     #[error("the answer's status is {0}")]
@@ -82,7 +82,7 @@ pub enum Unreadable {
 }
 
 impl Question {
-    /// What a poll begins with.
+    /// Returns the question with which a poll begins.
     pub fn first(source: &BalanceSource) -> Self {
         match source {
             BalanceSource::Preset(BalancePreset::OpenRouter) => Self::OpenRouterKey,
@@ -99,7 +99,8 @@ impl Question {
         }
     }
 
-    /// Where it is asked, at an upstream with this base path and this query on all of its requests.
+    /// Returns the path and query of the question, at an upstream with this base path and this query on all of its
+    /// requests.
     pub fn path_and_query(&self, base_path: &str, own_query: &str) -> String {
         // As Anthropic's paths: one `/v1`, whether the base URL ends in it or not.
         let below_base = |path| path::at_upstream(base_path, Protocol::Anthropic, path, "", own_query);
@@ -119,10 +120,10 @@ impl Question {
         }
     }
 
-    /// What the answer of `host` says.
+    /// Reads the answer of `host`.
     ///
     /// # Errors
-    /// Where it can't be read.
+    /// The answer cannot be read.
     pub fn answered(&self, host: &str, status: u16, body: &[u8]) -> Result<Answer, Unreadable> {
         if *self == Self::OpenRouterCredits && matches!(status, 401 | 403) {
             // Not a management key.

@@ -6,7 +6,7 @@ fn empty(bench: &mut Bench, seconds: u64) -> Option<Change> {
     bench.health.emptied(secs(seconds), bench.now)
 }
 
-/// Asked now, so that what began before is known there.
+/// Asks now, so that everything that began before is known there.
 fn refill(bench: &mut Bench) -> Option<Change> {
     bench.wait(MS);
     bench.health.refilled(bench.now)

@@ -1,4 +1,4 @@
-//! Random events against the invariants: an onlooker tells from outside how the machine must stand.
+//! Random events against the invariants: an onlooker infers from outside which state the machine must be in.
 
 use std::cmp::max;
 

@@ -1,4 +1,4 @@
-//! What only words say: two requests that differ, told the same with no answer between them.
+//! Failures that rest on words alone: two different requests, told the same with no answer between them.
 
 use http::HeaderMap;
 
