@@ -18,11 +18,11 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
 
-    /// The same, as other commands take it
+    /// Same as FILE, spelled as in other commands
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Print the JSON Schema of the configuration file, for editors, and check nothing
+    /// Print the JSON Schema of the configuration file, for editors, without checking anything
     #[arg(long, conflicts_with_all = ["file", "config"])]
     schema: bool,
 }

@@ -19,10 +19,11 @@ use answer::Answer;
 /// The largest body or file of cases that is read; no error answer is larger.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Tell what an upstream's answer means: its class, what is done about it, and the rule that says so
+/// Classify an upstream's answer: print its class, what is done about it, and the rule that matched
 ///
-/// The answer is judged and classified as in production; actions are the defaults, without any configuration's
-/// `policy.on`. Exit status: 0 told (with --cases: all right), 1 some case is not as labelled, 2 wrong arguments.
+/// The answer is judged and classified as in production; actions are the defaults, without the `policy.on` of any
+/// configuration. Exit status: 0 classified (with --cases: all as labelled), 1 some case is not as labelled, 2 wrong
+/// arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The answer's status
@@ -37,24 +38,25 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
 
-    /// The body of the request that the answer is about: what the answer repeats of it is not the upstream's word [default:
-    /// nothing is repeated]
+    /// The body of the request that was answered: what the answer repeats of it does not count as the upstream's own words
+    /// [default: nothing is repeated]
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
 
-    /// The base URL of the upstream, as in a configuration: its host tells the provider
+    /// The base URL of the upstream, as in a configuration: its host identifies the provider
     #[arg(long, value_name = "URL", conflicts_with = "provider")]
     upstream: Option<String>,
 
-    /// The provider, for rules that hold for one only
+    /// The provider, for rules that apply to a single one
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
 
-    /// The path that was asked, as in `/v1/messages` [default: told by the body]
+    /// The path of the request, such as `/v1/messages` [default: inferred from the body]
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
 
-    /// Classify every answer of a JSON array of `{id, provider, status, headers, body, request, class}`, and compare
+    /// Classify every answer in a JSON array of `{id, provider, status, headers, body, request, class}`, and compare
+    /// the classes
     #[arg(long, value_name = "FILE", conflicts_with_all = ["status", "headers", "body", "request", "upstream", "provider", "path"])]
     cases: Option<PathBuf>,
 

@@ -8,8 +8,8 @@ use clap_complete::Shell;
 
 /// Print a shell's completion script
 ///
-/// For bash: `source <(switchback completions bash)`, or put it where the shell looks for it
-/// (/usr/share/bash-completion/completions/switchback). The Debian package has done that.
+/// For bash: `source <(switchback completions bash)`, or save it where the shell looks for it
+/// (/usr/share/bash-completion/completions/switchback). The Debian package does that for you.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     shell: Shell,

@@ -20,10 +20,11 @@ use crate::{server, telemetry};
 use demonstration::Case;
 use gateway::Gateway;
 
-/// Practise: run the configuration with stand-ins for its upstreams; no keys, no network.
+/// Practise failover: run the configuration with stand-ins for its upstreams, without keys or network.
 #[derive(Debug, Clone, Args)]
 pub(super) struct DrillArgs {
-    /// The configuration; else $SWITCHBACK_CONFIG, ./conf/switchback.yaml or /etc/switchback/switchback.yaml
+    /// The configuration file [default: $SWITCHBACK_CONFIG, else ./conf/switchback.yaml, else
+    /// /etc/switchback/switchback.yaml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -31,7 +32,7 @@ pub(super) struct DrillArgs {
     #[arg(long = "fault", value_name = "UPSTREAM=FAULT", long_help = fault_help())]
     pub faults: Vec<FaultSpec>,
 
-    /// Send one request, show what became of it, and end: with status 0 if it was answered
+    /// Send one request, show its result, and exit: with status 0 if it was answered
     #[arg(long)]
     pub once: bool,
 }

@@ -29,11 +29,10 @@ use asked::Asked;
 use explanation::Explanation;
 use supposition::{Supposition, fates};
 
-/// Explain a model's chain: what each target is sent, and what becomes of a request when some fail
+/// Explain a model's chain: what each target is sent, and what happens to a request when some of them fail
 ///
-/// Nothing is sent anywhere; keys may be unset. No target cools down yet, and none is full: that only a running
-/// gateway knows. Exit
-/// status: 0 explained, 1 no such model or a faulty configuration, 2 wrong arguments.
+/// Nothing is sent anywhere, and keys may be unset. Every target starts out healthy and with room, since only a running
+/// gateway knows otherwise. Exit status: 0 explained, 1 no such model or a faulty configuration, 2 wrong arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The model, as a client asks for it
@@ -44,20 +43,20 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The protocol that the client speaks: `openai` asks for /v1/chat/completions, `anthropic` for /v1/messages
+    /// The protocol that the client speaks: `openai` requests /v1/chat/completions, `anthropic` /v1/messages
     #[arg(long, value_name = "NAME", value_parser = protocols(), default_value = Protocol::OpenAi.name())]
     protocol: Protocol,
 
-    /// The path that the client asks for, with its query if it has one; it tells the protocol
+    /// The path that the client requests, with its query if it has one; it implies the protocol
     #[arg(long, value_name = "PATH", conflicts_with = "protocol", value_parser = path)]
     path: Option<String>,
 
-    /// The client asks for a stream
+    /// The client requests a stream
     #[arg(long)]
     stream: bool,
 
-    /// Suppose that an upstream, or one model of it, fails: UPSTREAM=FATE or UPSTREAM/MODEL=FATE. Given more than once
-    /// for the same, the fates come one after the other, and the last one stays
+    /// Suppose that an upstream, or one of its models, fails: UPSTREAM=FATE or UPSTREAM/MODEL=FATE. If repeated for the
+    /// same one, the fates apply to its attempts in turn, and the last one to all that follow
     #[arg(long = "if", value_name = "UPSTREAM=FATE", long_help = if_help())]
     suppositions: Vec<Supposition>,
 
@@ -68,8 +67,8 @@ pub(super) struct Arguments {
 
 fn if_help() -> String {
     format!(
-        "Suppose that an upstream, or one model of it (by the name that the upstream is asked for), fails. Given more than once \
-         for the same, the fates come one after the other, and the last one stays. Fates: {}",
+        "Suppose that an upstream, or one of its models (by its name at the upstream), fails. If repeated for the same one, \
+         the fates apply to its attempts in turn, and the last one to all that follow. Fates: {}",
         fates()
     )
 }

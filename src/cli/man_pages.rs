@@ -12,7 +12,7 @@ const MANUAL: &str = "Switchback";
 const COMMON: &str = r#".SH FILES
 .TP
 \fI/etc/switchback/switchback.yaml\fR
-The configuration, unless another one is named or \fI./conf/switchback.yaml\fR is there.
+The configuration, unless another one is named or \fI./conf/switchback.yaml\fR exists.
 .TP
 \fI/etc/switchback/keys/\fR
 Under systemd: one file for each key. \fIkeys/openai\fR is \fBkey: { credential: keys_openai }\fR in the configuration.
@@ -22,9 +22,9 @@ Under systemd: one file for each key. \fIkeys/openai\fR is \fBkey: { credential:
 The configuration file, unless \fB\-\-config\fR names one.
 .TP
 \fBNO_COLOR\fR
-No colours on a terminal.
+If set, disables colours on a terminal.
 .SH EXIT STATUS
-0: all is well. 1: it is not, and standard error says why. 2: the arguments are wrong.
+0: success. 1: failure, explained on standard error. 2: wrong arguments.
 .SH SEE ALSO
 \fBsystemctl\fR(1), \fBjournalctl\fR(1), \fBsystemd.exec\fR(5); \fI/usr/share/doc/switchback/\fR
 "#;

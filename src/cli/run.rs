@@ -11,8 +11,8 @@ use crate::{server, telemetry};
 
 /// Serve the routes of a configuration file
 ///
-/// SIGTERM finishes running requests first, for at most `server.drain`; SIGINT stops at once; SIGHUP reads the
-/// configuration again, as does a change of its file unless it says `server: { watch: false }`.
+/// SIGTERM stops after running requests have finished, or after `server.drain`; SIGINT stops at once; SIGHUP reloads the
+/// configuration, and so does a change of its file unless it contains `server: { watch: false }`.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The configuration file [default: $SWITCHBACK_CONFIG, else ./conf/switchback.yaml, else

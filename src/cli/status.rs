@@ -18,11 +18,11 @@ use text::View;
 /// The time between two updates.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
-/// Show how a running gateway stands: its routes, their targets, its upstreams and its configuration
+/// Show the state of a running gateway: its routes, their targets, its upstreams and its configuration
 ///
-/// It asks the admin listener, which the configuration must name (`admin: 127.0.0.1:9091`).
+/// It queries the admin listener, which the configuration must enable (`admin: 127.0.0.1:9091`).
 ///
-/// Exit status: 0 it is ready and every route has a target to use, 1 it is not or can't be asked, 2 wrong arguments.
+/// Exit status: 0 it is ready and every route has a usable target, 1 it is not or can't be reached, 2 wrong arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The admin listener: ADDRESS:PORT or unix:/path [default: `admin` of the configuration]
@@ -34,15 +34,15 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
 
-    /// The status document (docs/status.md) instead of tables
+    /// Print the status document (docs/status.md) instead of tables
     #[arg(long)]
     json: bool,
 
-    /// Look again every two seconds, until Ctrl-C
+    /// Refresh every two seconds, until Ctrl-C
     #[arg(short, long)]
     watch: bool,
 
-    /// Success and latency of the last MINUTES
+    /// Show success and latency over the last MINUTES
     #[arg(long, value_name = "MINUTES", default_value = "15", value_parser = ["1", "15", "60"])]
     window: String,
 }

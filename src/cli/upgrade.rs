@@ -20,19 +20,19 @@ const SERVICE: &str = "switchback.service";
 const OUTCOME_WITHIN: Duration = upgrade::READY_WITHIN.saturating_add(Duration::from_secs(10));
 const OUTCOME_BYTES_MAX: u64 = 4096;
 
-/// Put the installed program in the place of the one that runs, without losing a request
+/// Replace the running program by the installed one, without losing a request
 ///
-/// Install the new program over the old one first. The running process then starts it on its own listening sockets; once
-/// it accepts connections it is in charge (systemd is told), and the old process finishes its running requests, for at
-/// most `server.drain`. If the new program rejects the configuration, ends, or is not ready within 30 seconds, the old
-/// process carries on, and this command says why. The same as `kill -USR2 PID`, but for the outcome.
+/// Install the new program over the old one first. The running process then starts it on its own listening sockets. Once
+/// the new process accepts connections it takes charge (systemd is told), and the old one finishes its running requests,
+/// for at most `server.drain`. If the new program rejects the configuration, exits, or is not ready within 30 seconds,
+/// the old process carries on, and this command says why. `kill -USR2 PID` does the same without reporting the outcome.
 ///
-/// The unit's own settings, its environment and its credentials stay as they are: a change of these needs a restart.
+/// The unit's settings, environment and credentials stay as they are: changing those needs a restart.
 ///
 /// Exit status: 0 the new program serves, 1 it does not, 2 wrong arguments.
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The process to upgrade, where it is not a systemd service
+    /// The process to upgrade, if it is not a systemd service
     #[arg(long, value_name = "PID", conflicts_with = "unit")]
     pid: Option<i32>,
 

@@ -30,9 +30,9 @@ pub(super) fn admin(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, taken
         reader.report(Diagnostic::error("duplicate-listener", place, message).help(help));
     }
     if !open && !listen::stays_here(&admin.address) {
-        let message = "the admin listener has no password: whoever reaches this address reads how everything stands";
+        let message = "the admin listener has no password: whoever reaches this address can read the status";
         let help =
-            "use 127.0.0.1 or a unix socket; if only trusted hosts get through, say so: `{ address: …, open: true }`";
+            "use 127.0.0.1 or a unix socket; if only trusted hosts can reach it, say so: `{ address: …, open: true }`";
         reader.report(Diagnostic::error("open-admin", place, message).help(help));
     }
     Some(admin)

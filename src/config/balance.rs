@@ -33,7 +33,7 @@ impl BalancePreset {
 pub(super) fn balance(reader: &mut Reader<'_>, node: &Node, at: Place, upstream: &Upstream) -> Option<Balance> {
     if matches!(upstream.key, Key::Passthrough) {
         let message =
-            "`balance` needs a key of the upstream's own: with `key: passthrough` each client has its own account";
+            "`balance` needs a key of the upstream's own: with `key: passthrough` every client has its own account";
         reader.report(Diagnostic::error(BAD, at, message).help("remove it, or give the upstream a key"));
     }
     match &node.value {
@@ -86,8 +86,8 @@ fn source(reader: &mut Reader<'_>, fields: &Fields<'_>, at: Place, upstream: &Up
                     pointer,
                 });
         }
-        (Some(_), ..) => "`balance` says both where it comes `from` and a `url` or `pointer` of its own",
-        (None, None, None) => "`balance` says not where it comes from",
+        (Some(_), ..) => "`balance` has both `from` and a `url` or `pointer` of its own",
+        (None, None, None) => "`balance` does not say where it comes from",
         (None, Some(_), None) => "`balance` has a `url`, but no `pointer` to the amount in its answer",
         (None, None, Some(_)) => "`balance` has a `pointer`, but no `url`",
     };
@@ -123,7 +123,7 @@ fn path_at(reader: &mut Reader<'_>, node: &Node, upstream: &Upstream) -> Option<
             let help = "write a path, or a URL with the scheme, the host and the port of the upstream's own";
             return refuse(
                 BAD,
-                "this URL is not at the upstream's own address, and its key goes nowhere else",
+                "this URL is not at the upstream's own address, and the key is sent nowhere else",
                 help.to_owned(),
             );
         }
@@ -138,7 +138,7 @@ fn path_at(reader: &mut Reader<'_>, node: &Node, upstream: &Upstream) -> Option<
         let help = "leave out a fragment (`#…`), and percent-encode spaces and the like".to_owned();
         return refuse(
             "invalid-url",
-            "this URL has a character that no path or query has",
+            "this URL has a character that is not allowed in a path or query",
             help,
         );
     }
@@ -155,7 +155,7 @@ fn json_pointer(text: &str) -> Result<String, Complaint> {
     Err(Complaint::new(
         "bad-pointer",
         "is not a JSON pointer (RFC 6901)",
-        "write the way to the amount with a `/` before each name or index, as in `/data/0/balance`; `~` is `~0` and `/` in a name `~1`",
+        "write the path to the amount with a `/` before each name or index, as in `/data/0/balance`; in a name, `~` is written `~0` and `/` is written `~1`",
     ))
 }
 

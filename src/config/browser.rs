@@ -25,7 +25,7 @@ pub(super) fn cors(reader: &mut Reader<'_>, section: Option<(&Node, Place)>) -> 
             continue;
         };
         let whose = match origin.as_str() {
-            ANY_ORIGIN => "every web page that is open in the browser of somebody who gets here",
+            ANY_ORIGIN => "every web page in the browser of anyone who can reach this listener",
             NO_ORIGIN => "every local file and every sandboxed frame, whoever made it,",
             _ => "",
         };
@@ -70,7 +70,7 @@ fn origin(text: &str) -> Result<String, Complaint> {
         return bad("is not an origin: what is before `://` is no scheme", EXAMPLE);
     }
     if authority.contains(['/', '?', '#']) {
-        let help = "leave out everything after the host and the port, also a slash at the end";
+        let help = "leave out everything after the host and the port, including a trailing slash";
         return bad("is more than an origin", help);
     }
     if authority.contains('*') {
@@ -90,7 +90,7 @@ fn origin(text: &str) -> Result<String, Complaint> {
         Some(port) => match (scheme, port.parse::<u16>()) {
             ("http", Ok(80)) | ("https", Ok(443)) => Ok(format!("{scheme}://{host}")),
             (_, Ok(port)) => Ok(format!("{scheme}://{host}:{port}")),
-            (_, Err(_)) => bad("is not an origin: its port is no number up to 65535", EXAMPLE),
+            (_, Err(_)) => bad("is not an origin: its port is not a number up to 65535", EXAMPLE),
         },
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn host(text: &str) -> Result<String, Complaint> {
     host_name(text).map(str::to_ascii_lowercase).ok_or(Complaint::new(
         "bad-host",
         "is not a host name",
-        "write it as in the URL that is asked for, without scheme and port: `status.example.org`",
+        "write it as in the URL, without scheme and port: `status.example.org`",
     ))
 }
 

@@ -79,7 +79,7 @@ fn in_order(reader: &mut Reader<'_>, drafts: &[Draft<'_>], index: &HashMap<&str,
                         .collect();
                     let message = format!("a circle of routes: {}", names.join(" → "));
                     let diagnostic = Diagnostic::error("route-circle", drafts[at].places[position], message);
-                    reader.report(diagnostic.help("a chain must end: take one of these references out"));
+                    reader.report(diagnostic.help("a chain must end: remove one of these references"));
                 }
             }
         }
@@ -108,10 +108,7 @@ fn within_bounds(reader: &mut Reader<'_>, drafts: &[Draft<'_>], index: &HashMap<
         lengths[at] = Some(length).filter(|&length| length <= CHAIN_MAX);
         if length > CHAIN_MAX {
             let name = &drafts[at].name;
-            let message = format!(
-                "the chain of {} comes to more than {CHAIN_MAX} targets",
-                quote(name.written)
-            );
+            let message = format!("the chain of {} has more than {CHAIN_MAX} targets", quote(name.written));
             reader.error("long-chain", name.place, message);
         }
     }
@@ -144,13 +141,13 @@ fn repeated(
             let inside = first == position && matches!(target, Target::Route(_));
             if !inside && reported.insert(position) {
                 let message = format!(
-                    "upstream {} is asked for the same model twice in the chain of {}",
-                    reader.quote_name(&upstreams[member.upstream].name),
-                    quote(draft.name.written)
+                    "the chain of {} asks upstream {} for the same model twice",
+                    quote(draft.name.written),
+                    reader.quote_name(&upstreams[member.upstream].name)
                 );
                 let warning = Diagnostic::warning("same-target-twice", draft.places[position], message);
                 let help = format!(
-                    "it comes first in line {}; to ask it again, raise `retry.same_target`",
+                    "it is first asked in line {}; to ask it again, raise `retry.same_target`",
                     draft.places[first].line
                 );
                 reader.report(warning.help(help));
@@ -195,7 +192,7 @@ fn never_matching(reader: &mut Reader<'_>, drafts: &[Draft<'_>]) {
         {
             let (name, wider) = (&draft.name, &wider.name);
             let message = format!(
-                "{} can never match: {} takes every name before it",
+                "{} can never match: {} comes first and matches every such name",
                 quote(name.written),
                 quote(wider.written)
             );

@@ -140,7 +140,9 @@ fn explain(error: &serde_yaml::Error, source: &Source) -> Diagnostic {
             breach: BudgetBreach::Documents { .. },
             ..
         }
-        | Error::MultipleDocuments { .. } => syntax("a second document begins here: one file holds one document"),
+        | Error::MultipleDocuments { .. } => {
+            syntax("a second document begins here: a file must hold a single document")
+        }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. }

@@ -31,13 +31,13 @@ pub(super) fn header_name(text: &str) -> Result<HeaderName, Complaint> {
         Complaint::new(
             CODE,
             "is not a header's name",
-            "a name has letters, digits and `-`, no colon or space",
+            "a name consists of letters, digits and `-`, without colon or space",
         )
     })?;
     if OWN_HEADERS.contains(&name.as_str()) || name.as_str().starts_with("x-gateway-") {
         return Err(Complaint::new(
             CODE,
-            "is a header that Switchback itself looks after",
+            "is a header that Switchback manages itself",
             "remove it",
         ));
     }
@@ -62,7 +62,7 @@ pub(super) fn added(reader: &mut Reader<'_>, node: &Node, at: Place) -> Vec<(Hea
             }
             Err(_) => {
                 let message = format!(
-                    "the value of {} has a character that no header can carry",
+                    "the value of {} has a character that is not allowed in a header",
                     quote(entry.name.written)
                 );
                 reader.error("bad-header", text.place, message);
@@ -94,8 +94,8 @@ pub(super) fn forwarded(reader: &mut Reader<'_>, node: &Node, at: Place, removed
             let message = format!("{shown} is in `remove_headers` too");
             reader.report(Diagnostic::error("bad-header", item.place, message).help("keep one of them"));
         } else if matches!(meant::stays(name.as_str()), None | Some(Stays::Never)) {
-            let message = format!("{shown} goes to every upstream without being named");
-            let help = "`forward_headers` names those that would stay (docs/security.md has the list)";
+            let message = format!("{shown} is forwarded to every upstream anyway");
+            let help = "`forward_headers` is for headers that are otherwise withheld (docs/security.md has the list)";
             reader.report(Diagnostic::warning("idle-header", item.place, message).help(help));
         }
         out.push(name);

@@ -17,8 +17,7 @@ pub(super) fn warn_if_open(reader: &mut Reader<'_>, text: &Text<'_>, path: &Path
     if is_open && !is_containers && reader.keys_required() {
         let message = format!("every user of this machine can read the key in {}", quote(text.written));
         reader.report(
-            Diagnostic::warning("open-key-file", text.place, message)
-                .help("take the others' right away: `chmod o-r FILE`"),
+            Diagnostic::warning("open-key-file", text.place, message).help("remove their permission: `chmod o-r FILE`"),
         );
     }
 }

@@ -66,25 +66,25 @@ const TARGET: Shape = OneOf(&[
 section! {
     ADMIN = "admin", "A listener with a page, the status, metrics and probes." => {
         "address" = Text, Required, "`ADDRESS:PORT` or `unix:/path`.";
-        "hosts" = List(&Text), NONE, "Names by which it may be asked, besides `localhost`, loopback addresses and its own.";
-        "open" = Flag, Written("false"), "The address may be one that is not loopback.";
+        "hosts" = List(&Text), NONE, "Host names that it accepts, besides `localhost`, loopback addresses and its own address.";
+        "open" = Flag, Written("false"), "Allows an address that is not loopback.";
     }
 }
 
 section! {
-    LISTENER = "listener", "An address with TLS or HTTP/2, or that web pages may ask." => {
+    LISTENER = "listener", "An address with TLS or HTTP/2, or one for web pages." => {
         "address" = Text, Required, "`ADDRESS:PORT` or `unix:/path`.";
-        "cors" = List(&Text), NONE, "Origins of web pages that may ask and read the answers: `https://chat.example.org`; `*` for every page.";
+        "cors" = List(&Text), NONE, "Origins whose web pages may send requests and read the answers: `https://chat.example.org`; `*` for every page.";
         "h2c" = Flag, Written("false"), "HTTP/2 without TLS as well.";
-        "mode" = Text, Told("0666"), "Of a unix socket: who may connect, as octal permissions such as `0660`.";
-        "hosts" = List(&Text), NONE, "If there are any: the only names by which it may be asked, besides `localhost`, loopback addresses and its own.";
+        "mode" = Text, Told("0666"), "Who may connect to a unix socket, as octal permissions such as `0660`.";
+        "hosts" = List(&Text), NONE, "If given, the only host names that it accepts, besides `localhost`, loopback addresses and its own address.";
         "tls" = Shape::Section(&LISTENER_TLS), NONE, "Offers `h2` and `http/1.1`.";
     }
 }
 
 section! {
-    LISTENER_TLS = "listener-tls", "What the listener shows to clients." => {
-        "cert" = Text, Required, "A PEM file: the certificate and those that lead to its authority.";
+    LISTENER_TLS = "listener-tls", "The certificate that the listener presents." => {
+        "cert" = Text, Required, "A PEM file: the certificate, followed by its intermediates.";
         "key" = Text, Required, "A PEM file: the certificate's private key.";
     }
 }
@@ -94,9 +94,9 @@ section! {
         "url" = Text, Required, "The base URL that one would give the provider's own SDK: `https://api.openai.com/v1`, `https://api.anthropic.com`.";
         "balance" = OneOf(&[Word(words::balance_presets), Shape::Section(&BALANCE)]), NONE,
             "How the remaining credit is read: by a provider's name, or a mapping.";
-        "cooldown" = Shape::Section(&COOLDOWN), Told("from `policy`"), "When and for how long it is left alone.";
+        "cooldown" = Shape::Section(&COOLDOWN), Told("from `policy`"), "When and for how long it is skipped.";
         "forward_headers" = List(&Text), NONE,
-            "Headers of clients that go there although they would stay: those of browsers, networks, accounts and credentials.";
+            "Client headers to forward that are otherwise withheld: those of browsers, networks, accounts and credentials.";
         "headers" = Names { usual: no_names, others: bounds::HEADER_NAME_PATTERN, shape: &Text, empty: true }, NONE, "Added to every request to it.";
         "http" = Word(words::http_versions), Written("auto"), "`auto` asks the server (ALPN).";
         "key" = OneOf(&[Suggested(words::keys), Shape::Section(&KEY)]), Written("none"),
@@ -104,16 +104,16 @@ section! {
         "key_header" = Text, Told("by protocol"),
             "The header that carries the key: `authorization` with `Bearer ` for openai, `x-api-key` for anthropic, unless another is named.";
         "max_inflight" = Number { least: 1, most: bounds::INFLIGHT_MAX }, NONE,
-            "More requests than this at once go to the next target (class `saturated`).";
+            "The most requests at once; more go to the next target (class `saturated`).";
         "prefill" = Flag, Written("false"),
-            "It goes on with a trailing assistant message, so a chat stream that breaks off may be resumed here.";
+            "It continues a trailing assistant message, so a chat stream that breaks off may be resumed here.";
         "protocol" = OneOf(&[Word(words::protocols), List(&Word(words::protocols))]), Written("openai"),
-            "What it speaks, or a list of both.";
-        "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that hold for one provider only.";
-        "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Parameters of every request to it, in place of the client's of these names.";
-        "remove_headers" = List(&Text), NONE, "Taken from every request to it.";
+            "The protocol that it speaks, or a list of both.";
+        "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that apply to one provider only.";
+        "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Query parameters of every request to it; they replace the client's of the same names.";
+        "remove_headers" = List(&Text), NONE, "Removed from every request to it.";
         "timeouts" = Shape::Section(&TIMEOUTS), Told("from `policy`"), "Its own clocks.";
-        "tls" = Shape::Section(&UPSTREAM_TLS), Told("system roots"), "Whom to trust, and what to show.";
+        "tls" = Shape::Section(&UPSTREAM_TLS), Told("system roots"), "Which authorities to trust, and which certificate to present.";
     }
 }
 
@@ -129,39 +129,39 @@ section! {
     BALANCE = "balance", "How the remaining credit is read: `from` a known provider, or by `url` and `pointer`." => {
         "every" = Duration, Written("60s"), "The time between readings, at least `1s`.";
         "from" = Word(words::balance_presets), NONE, "A provider whose own endpoint is known.";
-        "low" = Amount, Written("1.0"), "Below this amount the log warns, in whatever the provider counts.";
+        "low" = Amount, Written("1.0"), "The log warns below this amount, in the provider's unit.";
         "pointer" = Text, NONE, "A JSON pointer (RFC 6901) to the remaining amount in the answer; with `url`.";
-        "url" = Text, NONE, "A path at the upstream, from its root, with or without a query; with `pointer`.";
+        "url" = Text, NONE, "A path at the upstream, from its root, optionally with a query; with `pointer`.";
     }
 }
 
 section! {
-    UPSTREAM_TLS = "upstream-tls", "Whom to trust, and what to show." => {
-        "ca" = Text, Told("system roots"), "A PEM file: the only authorities that are trusted.";
+    UPSTREAM_TLS = "upstream-tls", "Which authorities to trust, and which certificate to present." => {
+        "ca" = Text, Told("system roots"), "A PEM file: the only trusted authorities.";
         "cert" = Text, NONE, "A PEM file: the client certificate; with `key`.";
         "key" = Text, NONE, "A PEM file: the client certificate's private key; with `cert`.";
         "server_name" = Text, Told("the URL's host"), "The name that the certificate must have.";
-        "verify" = Flag, Written("true"), "`false` trusts anyone, with a warning at every start and reload.";
+        "verify" = Flag, Written("true"), "`false` trusts any certificate, with a warning at every start and reload.";
     }
 }
 
 section! {
     ROUTE = "route", "A chain with a policy of its own." and POLICY => {
-        "targets" = CHAIN, Required, "The chain: each target is asked when those before it failed.";
+        "targets" = CHAIN, Required, "The chain: each target is tried when those before it have failed.";
     }
 }
 
 section! {
     TARGET_FIELDS = "target", "A model at an upstream." => {
         "model" = Text, Told("the requested name"), "Its name there; `*` stands for the requested name.";
-        "prefill" = Flag, Told("from the upstream"), "It goes on with a trailing assistant message.";
+        "prefill" = Flag, Told("from the upstream"), "It continues a trailing assistant message.";
         "timeouts" = Shape::Section(&TIMEOUTS), Told("from the route"), "Its own clocks.";
         "upstream" = Text, Required, "A name from `upstreams`.";
     }
 }
 
 section! {
-    SPREAD = "spread", "Equals: one is drawn by weight for each request; if it fails, the others come next." => {
+    SPREAD = "spread", "Equals: one is drawn by weight for each request; if it fails, the others follow." => {
         "spread" = List(&OneOf(&[Text, Shape::Section(&TARGET_FIELDS), Shape::Section(&SPREAD_ITEM)])), Required, "The equals.";
     }
 }
@@ -174,18 +174,18 @@ section! {
 }
 
 section! {
-    ROUTE_REFERENCE = "route-reference", "Another route's chain goes on here." => {
+    ROUTE_REFERENCE = "route-reference", "Another route's chain continues here." => {
         "route" = Text, Required, "A name from `routes`.";
     }
 }
 
 section! {
-    POLICY = "policy", "What failures lead to." => {
-        "cooldown" = Shape::Section(&COOLDOWN), NONE, "When and for how long what fails is left alone.";
-        "exhausted" = Word(words::exhausted), Written("last"), "Whose answer the client gets when all failed.";
+    POLICY = "policy", "What is done about failures." => {
+        "cooldown" = Shape::Section(&COOLDOWN), NONE, "When and for how long failing targets are skipped.";
+        "exhausted" = Word(words::exhausted), Written("last"), "Which answer the client gets when all have failed.";
         "on" = Names { usual: words::classes, others: "^[45][0-9][0-9]$", shape: &Word(words::actions), empty: true }, Written("{}"),
             "Class or status code → what is done.";
-        "retry" = Shape::Section(&RETRY), NONE, "How often, and after which waits.";
+        "retry" = Shape::Section(&RETRY), NONE, "How often to retry, and after which waits.";
         "timeouts" = Shape::Section(&TIMEOUTS), NONE, "The five clocks.";
     }
 }
@@ -201,21 +201,21 @@ section! {
 }
 
 section! {
-    RETRY = "retry", "How often, and after which waits." => {
-        "attempts" = Number { least: 1, most: COUNT_MAX }, Written("6"), "Of one request, at all targets together.";
-        "backoff" = Duration, Written("250ms"), "The first wait before the same target is asked again (full jitter).";
-        "max_backoff" = Duration, Written("2s"), "No wait of our own choice is longer.";
+    RETRY = "retry", "How often to retry, and after which waits." => {
+        "attempts" = Number { least: 1, most: COUNT_MAX }, Written("6"), "The most attempts for one request, over all targets.";
+        "backoff" = Duration, Written("250ms"), "The first wait before the same target is tried again (full jitter).";
+        "max_backoff" = Duration, Written("2s"), "The longest wait that backoff leads to.";
         "max_wait" = Duration, Written("3s"), "A longer `retry-after` means the next target at once.";
-        "same_target" = Number { least: 0, most: COUNT_MAX }, Written("1"), "So many retries at one target.";
+        "same_target" = Number { least: 0, most: COUNT_MAX }, Written("1"), "The most retries at one target.";
     }
 }
 
 section! {
-    COOLDOWN = "cooldown", "When and for how long what fails is left alone." => {
-        "after" = Number { least: 0, most: COUNT_MAX }, Written("3"), "Failures in a row; `0`: these never keep a target out.";
+    COOLDOWN = "cooldown", "When and for how long failing targets are skipped." => {
+        "after" = Number { least: 0, most: COUNT_MAX }, Written("3"), "How many failures in a row; `0`: such failures never keep a target out.";
         "auth" = Duration, Written("5m"), "For an upstream that refused the key.";
-        "base" = Duration, Written("5s"), "The first time out, doubled by each failed trial.";
-        "max" = Duration, Written("15s"), "Doubling ends here.";
+        "base" = Duration, Written("5s"), "The first cooldown, doubled by each failed trial.";
+        "max" = Duration, Written("15s"), "The longest cooldown that doubling leads to.";
         "model_not_found" = Duration, Written("10m"), "For a target that does not know the model.";
         "out_of_credits" = Duration, Written("10m"), "For an upstream whose account is empty.";
     }
@@ -225,21 +225,21 @@ section! {
     SERVER = "server", "The process." => {
         "attempt_header" = Flag, Written("true"), "Answers say who served them and what was tried (`x-gateway-attempts`).";
         "client_timeout" = Duration, Written("60s"),
-            "Bounds receiving the whole request; where that is relayed as it comes, each silence within it.";
+            "Bounds how long receiving the whole request may take; for a relayed request, each silence within it.";
         "connections" = OneOf(&[Word(words::auto), Number { least: 1, most: bounds::CONNECTIONS_MAX }]), Written("auto"),
             "The most client connections at once; `auto` is half of what the limit on open files leaves for sockets, at most 32768.";
         "drain" = Duration, Written("10m"), "Bounds how long running responses may take after a stop signal.";
         "idle" = Duration, Written("75s"), "Bounds how long a client's connection may be open without a request.";
-        "max_body" = Size, Written("32MiB"), "Of a request; larger ones get a 413.";
-        "max_held" = Size, Written("1MiB"), "Bounds what is remembered of one stream that may be resumed: a longer one is not.";
+        "max_body" = Size, Written("32MiB"), "The largest request body; larger ones get a 413.";
+        "max_held" = Size, Written("1MiB"), "Bounds what is remembered of one stream that may be resumed; a longer one can't be.";
         "memory" = Size, Told("a quarter of the machine's"),
-            "Bounds what all requests together keep in memory: bodies, raw and decoded, and answers that are held back.";
+            "Bounds what all requests together hold in memory: bodies, raw and decoded, and answers that are held back.";
         "passthrough" = OneOf(&[Text, Shape::Section(&PASSTHROUGH)]), NONE,
             "The upstream for requests that no model routes (files, batches, …), or a mapping; without it they get a 404.";
-        "send_timeout" = Duration, Written("5m"), "Bounds how long a client may take nothing of its answer; every byte that it takes starts the clock anew.";
+        "send_timeout" = Duration, Written("5m"), "Bounds how long a client may accept none of its answer; every byte that it accepts restarts the clock.";
         "threads" = OneOf(&[Word(words::auto), Number { least: 1, most: bounds::THREADS_MAX }]), Written("auto"),
-            "`auto` is one a core; a change takes effect with the next start.";
-        "watch" = Flag, Written("true"), "A changed file is taken by itself; `false` takes changes on SIGHUP only.";
+            "`auto` is one per core; a change takes effect at the next start.";
+        "watch" = Flag, Written("true"), "Reloads a changed file automatically; with `false`, only on SIGHUP.";
     }
 }
 
@@ -253,7 +253,7 @@ section! {
 
 section! {
     LOG = "log", "How much is logged, and how." => {
-        "format" = Word(words::log_formats), Written("auto"), "`auto`: journald fields under systemd, text on a terminal, JSON else.";
+        "format" = Word(words::log_formats), Written("auto"), "`auto`: journald fields under systemd, text on a terminal, JSON otherwise.";
         "level" = Word(words::log_levels), Written("info"), "The least severe records that are written.";
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -
         }
         if let (ListenAddress::Unix(_), None) = (&listener.address, listener.socket_mode) {
             let message = "every user of this machine can connect to this socket and spend your keys";
-            let help = "write `{ address: unix:/path, mode: 0660 }` to let its user and group in alone";
+            let help = "write `{ address: unix:/path, mode: 0660 }` to admit only its user and group";
             reader.report(Diagnostic::note("open-socket", place, message).help(help));
         }
         listeners.push((listener, place));
@@ -84,8 +84,7 @@ fn listener(reader: &mut Reader<'_>, node: &Node) -> Option<(Listener, Place)> {
         }
         let has_rules = !listener.cors.is_empty() || !listener.hosts.is_empty();
         if has_rules && socket(&listener.address).is_some_and(|socket| socket.port() == 0) {
-            let message =
-                "`cors` and `hosts` need a port of their own: with 0 nobody can tell this listener from others";
+            let message = "`cors` and `hosts` need a fixed port: with port 0 this listener can't be told from others";
             let help = "write the port: `ADDRESS:8080`";
             reader.report(Diagnostic::error("bad-listener", node.place, message).help(help));
         }

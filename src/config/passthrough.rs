@@ -75,7 +75,7 @@ fn warn_of_open_path(reader: &mut Reader<'_>, item: &Node, glob: &str) {
         "{} is open with `passthrough` alone",
         quote(item.text().unwrap_or_default())
     );
-    let help = "`paths` names what is open besides: paths that administer the account (docs/security.md has the list)";
+    let help = "`paths` is for paths that administer the account (docs/security.md has the list)";
     reader.report(Diagnostic::warning("open-path", item.place, message).help(help));
 }
 

@@ -74,7 +74,7 @@ pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: T
             "`deadline` ({:?}) is shorter than `headers` ({:?})",
             all.deadline, all.headers
         );
-        let help = "the deadline bounds all attempts together: one that may wait for headers so long leaves no time for a second";
+        let help = "the deadline bounds all attempts together: an attempt that may wait this long for headers leaves no time for another";
         reader.report(Diagnostic::warning("short-deadline", node.place, message).help(help));
     }
     out
@@ -134,14 +134,17 @@ fn on_key(text: &str) -> Result<OnKey, Complaint> {
             _ => Err(Complaint::new(
                 "unknown-class",
                 "is not the status code of a failure",
-                "these are 400 to 599",
+                "those are 400 to 599",
             )),
         };
     }
     let names = words::classes();
     let help = match nearest(text, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the classes are {}; status codes stand alone: `429`", names.join(", ")),
+        None => format!(
+            "the classes are {}; or write a status code such as `429`",
+            names.join(", ")
+        ),
     };
     Err(Complaint::new(
         "unknown-class",

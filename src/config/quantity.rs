@@ -28,7 +28,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
         return Err(Complaint::new(
             "bad-duration",
             "is not longer than zero",
-            "no wait is unbounded: choose a long duration instead",
+            "waits can't be unbounded: choose a long duration instead",
         ));
     }
     match Duration::try_from_secs_f64(amount_ms / 1_000.0) {
@@ -42,7 +42,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Complaint> {
 
 /// `64KiB`, `32MiB`, `1GiB`, `10KB`, `10MB`, `1GB`, `512B` or plain bytes; from 1 to `max_bytes`.
 pub(super) fn size_bytes(text: &str, max_bytes: u64) -> Result<usize, Complaint> {
-    const HELP: &str = "sizes are written like `64KiB`, `32MiB` or as plain bytes";
+    const HELP: &str = "write a size like `64KiB` or `32MiB`, or plain bytes";
     let bad = || Complaint::new("bad-size", "is not a size", HELP);
     let (number, unit) = split(text);
     let unit_bytes: u64 = match unit {

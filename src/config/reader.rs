@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
                     Diagnostic::error(
                         "not-yet",
                         key.place,
-                        format!("not yet: `{name}` is reserved for a later version"),
+                        format!("`{name}` is reserved for a later version"),
                     )
                     .help("remove it"),
                 );
@@ -291,12 +291,12 @@ impl<'a> Reader<'a> {
                         BadVariableKind::Unclosed => (
                             "bad-variable",
                             "`${` without `}`".to_owned(),
-                            "a literal `${` is written `$${`".to_owned(),
+                            "write `$${` for a literal `${`".to_owned(),
                         ),
                         BadVariableKind::Name => (
                             "bad-variable",
                             format!("{} does not name a variable", quote(&bad.written)),
-                            "a name has letters, digits and `_`; a literal `${` is written `$${`".to_owned(),
+                            "a name consists of letters, digits and `_`; write `$${` for a literal `${`".to_owned(),
                         ),
                     };
                     self.report(Diagnostic::error(code, place, message).help(help));
@@ -366,7 +366,7 @@ impl<'a> Reader<'a> {
     }
 
     fn duplicate_key(&mut self, place: Place, first: Place, name: &str) {
-        let diagnostic = Diagnostic::error("duplicate-key", place, format!("{} is there twice", quote(name)));
+        let diagnostic = Diagnostic::error("duplicate-key", place, format!("{} is given twice", quote(name)));
         self.report(diagnostic.help(format!("the first one is in line {}", first.line)));
     }
 

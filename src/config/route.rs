@@ -225,7 +225,7 @@ fn known_upstream(
         .further(text.place, 0, written.len().min(text.place.len_bytes));
     if scope.routes.contains(text.value.as_str()) {
         let help = format!(
-            "there is a route of this name: `{{ route: {} }}`",
+            "to use the route of this name, write `{{ route: {} }}`",
             quotable(text.written)
         );
         reader.report(Diagnostic::error("unknown-upstream", place, message).help(help));
@@ -263,8 +263,12 @@ fn spread(
         };
         let Some(target) = target else { continue };
         if has_key(target, "spread") || has_key(target, "route") {
-            let diagnostic = Diagnostic::error("bad-target", target.place, "a spread holds upstreams' targets only");
-            reader.report(diagnostic.help("put a route or another spread into the chain, beside this one"));
+            let diagnostic = Diagnostic::error(
+                "bad-target",
+                target.place,
+                "a spread can only hold targets of upstreams",
+            );
+            reader.report(diagnostic.help("put a route or another spread into the chain, next to this one"));
             continue;
         }
         members.extend(upstream_target(reader, target, scope, timeouts).map(|target| (target, weight)));

@@ -89,7 +89,7 @@ fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
             let mut size = pattern(
                 &["string", "integer"],
                 r"^(?=.*[1-9])\+?[0-9]+\s*(B|[kK]B|MB|GB|KiB|MiB|GiB)?$",
-                "sizes are written like `64KiB`, `32MiB` or as plain bytes",
+                "write a size like `64KiB` or `32MiB`, or plain bytes",
             );
             size["minimum"] = json!(1);
             size

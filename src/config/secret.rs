@@ -83,9 +83,9 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
     let given: Vec<&str> = FORMS.into_iter().filter(|form| fields.get(form).is_some()).collect();
     let &[form] = given.as_slice() else {
         let message = if given.is_empty() {
-            "`key` says nothing"
+            "`key` is empty"
         } else {
-            "`key` says more than one thing"
+            "`key` names more than one source"
         };
         reader.report(Diagnostic::error("bad-key", at, message).help(HELP));
         return Key::None;
@@ -126,7 +126,7 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
         Ok(value) => secret(
             reader,
             text.place,
-            &format!("what {} holds", quote(text.written)),
+            &format!("the content of {}", quote(text.written)),
             &value,
         ),
         Err(_) if !reader.keys_required() => Key::Secret(Secret::placeholder()),
@@ -168,7 +168,7 @@ fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, D
                  LoadCredential=keys:/etc/switchback/keys switchback check --config FILE`"
                 .to_owned(),
             false => format!(
-                "systemd sets it for a service that says `LoadCredential={}:PATH`",
+                "systemd sets it for a service with `LoadCredential={}:PATH`",
                 quotable(text.written)
             ),
         };
@@ -179,11 +179,11 @@ fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, D
     from_file(reader, text, &path).map_err(|fault| match text.written.strip_prefix(PACKAGED) {
         _ if is_there => fault,
         Some(name) => fault.help(format!(
-            "write the key to `/etc/switchback/keys/{}`, then restart: systemd hands over what is there at the start",
+            "write the key to `/etc/switchback/keys/{}`, then restart: systemd passes credentials when the service starts",
             quotable(name)
         )),
         None => fault.help(format!(
-            "`LoadCredential={}:PATH` in the unit hands it over at the next start",
+            "add `LoadCredential={}:PATH` to the unit; it takes effect at the next start",
             quotable(text.written)
         )),
     })

@@ -126,10 +126,10 @@ fn check_fit(reader: &mut Reader<'_>, server: &Server, place: Option<Place>) {
     let most_bytes = memory::most_alone_bytes(server.memory_bytes);
     if server.max_body_bytes > most_bytes {
         let message = format!(
-            "`max_body` ({} bytes) is more than one request can have of `memory` ({most_bytes} bytes, seven eighths of it)",
+            "`max_body` ({} bytes) is more than one request can use of `memory` ({most_bytes} bytes, seven eighths of it)",
             server.max_body_bytes
         );
-        let help = "a body that is larger gets a 413; raise `server.memory` or lower `server.max_body`";
+        let help = "larger bodies get a 413; raise `server.memory` or lower `server.max_body`";
         let warning = Diagnostic::warning("body-beyond-memory", place.unwrap_or(Place::START), message).help(help);
         reader.report(Diagnostic { place, ..warning });
     }

@@ -47,7 +47,8 @@ pub(super) fn tls(reader: &mut Reader<'_>, node: &Node, at: Place, url: &BaseUrl
     if let Some(node) = fields.get("verify") {
         tls.insecure = reader.value(node, "`verify`", quantity::boolean) == Some(false);
         if tls.insecure {
-            let message = "the upstream's certificate is not verified: anyone on the way can read keys and prompts";
+            let message =
+                "the upstream's certificate is not verified: anyone on the network path can read keys and prompts";
             reader.report(
                 Diagnostic::warning("tls-not-verified", node.place, message)
                     .help("name its authority instead: `ca: FILE`"),

@@ -197,7 +197,7 @@ fn protocols(reader: &mut Reader<'_>, node: &Node) -> Vec<Protocol> {
                 reader.error(
                     "duplicate-value",
                     item.place,
-                    format!("{} is there twice", quote(item.text().unwrap_or_default())),
+                    format!("{} is given twice", quote(item.text().unwrap_or_default())),
                 );
             }
             Some(protocol) => protocols.push(protocol),
@@ -211,7 +211,7 @@ fn written_provider(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {
     let text = reader.text(node, "`provider`")?;
     let known = provider::names();
     if !known.contains(&text.value.as_str()) && text.origin != Origin::StandIn {
-        let message = format!("no rule holds for a provider {}", quote(text.written));
+        let message = format!("no rule applies to a provider {}", quote(text.written));
         let warning = Diagnostic::warning("unknown-provider", text.place, message);
         let help = nearest(&text.value, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         reader.report(Diagnostic { help, ..warning });
@@ -226,7 +226,7 @@ fn warn_of_open_key(reader: &mut Reader<'_>, upstream: &Upstream, url: &Node) {
         Key::Secret(_) => "the key",
     };
     if !upstream.url.https && !upstream.url.is_loopback() {
-        let message = format!("{whose} is sent over plain http, where anyone on the way can read it");
+        let message = format!("{whose} is sent over plain http, where anyone on the network path can read it");
         reader.report(Diagnostic::warning("key-over-http", url.place, message).help("use `https://`"));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<BaseUrl, Complaint> {
     let https = match scheme.to_ascii_lowercase().as_str() {
         "https" => true,
         "http" => false,
-        _ => return Err(bad("only `https` and `http` are spoken")),
+        _ => return Err(bad("only `https` and `http` are supported")),
     };
     if rest.contains(['?', '#']) {
         return Err(Complaint::new(
@@ -68,7 +68,7 @@ pub(super) fn parse(text: &str) -> Result<BaseUrl, Complaint> {
         Some(_) => return Err(bad("what is in brackets is not an IPv6 address")),
         None if is_host(&host) => &host,
         None if host.is_empty() => return Err(bad("it has no host")),
-        None => return Err(bad("its host has a character that no host has")),
+        None => return Err(bad("its host has a character that is not allowed there")),
     };
     if path.parse::<http::uri::PathAndQuery>().is_err() && !path.is_empty() {
         return Err(bad("its path has a character that must be percent-encoded"));

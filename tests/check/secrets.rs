@@ -124,11 +124,11 @@ fn what_a_variable_holds_is_not_printed_where_another_fault_lists_it() {
         ),
         (
             "upstreams: { u: { url: http://a } }\nroutes: { '${V}': [u], n: ['${V}'] }",
-            "there is a route of this name: `{ route: ${V} }`",
+            "to use the route of this name, write `{ route: ${V} }`",
         ),
         (
             "upstreams: { '${V}': { url: http://a } }\nroutes: { '${V}': ['${V}', '${V}'], n: [] }",
-            "upstream `${V}` is asked for the same model twice in the chain of `${V}`",
+            "the chain of `${V}` asks upstream `${V}` for the same model twice",
         ),
         (
             "upstreams: { u: { url: http://a, remove_headers: ['${V}'], forward_headers: ['${V}'] } }\nroutes: { m: [u] }",

@@ -12,7 +12,7 @@ use crate::routing::Step;
 pub(super) fn fates() -> String {
     let classes: Vec<&str> = answered().map(|(class, _)| class.name()).collect();
     format!(
-        "a status from 400 to 599 (429:2s says the retry-after); a class of answers ({}); refused; reset; a clock that runs out \
+        "a status from 400 to 599 (429:2s adds a retry-after); a class of answers ({}); refused; reset; a clock that runs out \
          (connect, headers or timeout, first_token); ok",
         classes.join(", ")
     )
@@ -135,7 +135,7 @@ impl FromStr for Fate {
                 class: None,
                 retry_after,
             }),
-            Ok(status) => Err(format!("status {status} is no failure: these are 400 to 599")),
+            Ok(status) => Err(format!("status {status} is not a failure: failures are 400 to 599")),
             Err(_) => Err(format!("`{text}` can't be supposed; there are: {}", fates())),
         }
     }
