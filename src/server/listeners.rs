@@ -226,18 +226,16 @@ impl BoundListener {
     /// Hands this socket to a service.
     pub(super) fn add_to<A>(&self, service: &mut ListeningService<A>) {
         let endpoint = match &self.bound {
-            Bound::Tcp { .. } => ListenerConfig::tcp(&self.name).tcp_socket_options(socket_options()),
+            Bound::Tcp { .. } => {
+                let mut options = TcpSocketOptions::default();
+                options.tcp_keepalive = Some(keepalive());
+                ListenerConfig::tcp(&self.name).tcp_socket_options(options)
+            }
             Bound::Unix(_) => ListenerConfig::uds(&self.name),
         };
         // What reads has buffers of its own; this one would be kept by every idle connection.
         service.add_listener(endpoint.l4_buffer(L4BufferSettings::default().read(0)));
     }
-}
-
-fn socket_options() -> TcpSocketOptions {
-    let mut options = TcpSocketOptions::default();
-    options.tcp_keepalive = Some(keepalive());
-    options
 }
 
 /// Names a file for Pingora to set a mode on when its service starts. For a unix socket that would be too late, since
