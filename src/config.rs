@@ -92,7 +92,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A listener without TLS, and as everything is where nothing is said of it.
+    /// A listener without TLS and with default settings.
     pub fn plain(address: ListenAddress) -> Self {
         Self {
             address,
@@ -192,7 +192,7 @@ pub struct BaseUrl {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key {
     None,
-    /// The client's own credential goes through.
+    /// The client's own credential is forwarded.
     Passthrough,
     Secret(Secret),
 }

@@ -37,7 +37,7 @@ use crate::protocol::Protocol;
 use provider::Identity;
 use stand_in::{Door, Faults, StandIn};
 
-/// An upstream that a stand-in shall be made for.
+/// An upstream to make a stand-in for.
 #[derive(Debug, Clone)]
 pub struct StandInSpec {
     pub name: String,

@@ -206,7 +206,7 @@ pub struct Window {
     pub succeeded: u64,
     /// The share that succeeded, from 0 to 1; `None` without attempts.
     pub success_rate: Option<f64>,
-    /// The time until the connection stood; kept connections do not count.
+    /// The time to open the connection; kept connections do not count.
     pub connect: Latency,
     /// The time from the request sent to the response's header.
     pub headers: Latency,

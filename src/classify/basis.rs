@@ -11,7 +11,7 @@ use super::said::{Said, Whose};
 pub enum Basis {
     /// The status, or an answer that did not come at all.
     Status,
-    /// A code for programs, in a field of its own, that is no value of the request.
+    /// A code for programs, in a field of its own, that is not a value of the request.
     Code,
     /// The provider's own words. A second, different request that is told the same confirms them.
     Wording(Testimony),

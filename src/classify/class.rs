@@ -139,7 +139,7 @@ impl Class {
         self.row().action
     }
 
-    /// A failure of this class counts against what this says. `None`: it counts against nobody.
+    /// Returns what a failure of this class counts against. `None`: against nobody.
     pub fn cools(self) -> Option<Scope> {
         self.row().cools
     }

@@ -12,7 +12,7 @@ use super::said::{Said, Whose};
 /// At most this many matches of one rule are examined: more than real answers have.
 const MATCHES_MAX: usize = 16;
 
-/// A rule that applies, and what it stands on.
+/// A rule that applies, and its basis.
 pub(super) struct Finding {
     pub(super) rule: &'static Rule,
     pub(super) basis: Basis,

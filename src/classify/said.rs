@@ -49,9 +49,9 @@ impl Request<'_> {
 pub(super) enum Whose {
     /// The answer quotes the request there.
     Clients,
-    /// The request has some of these words too, or nobody can tell.
+    /// The request has some of these words too, or that is unknown.
     Unclear,
-    /// The request has nothing of it.
+    /// The request has none of it.
     Providers,
 }
 
@@ -219,7 +219,7 @@ impl Evidence {
         }
     }
 
-    /// The worst of what is there.
+    /// Returns the worst of them.
     fn found_in(&self, letters: &[u8]) -> Whose {
         let Ok(search) = AhoCorasick::new(&self.patterns) else {
             return Whose::Unclear;

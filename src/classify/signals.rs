@@ -12,7 +12,7 @@ pub struct Signals<'a> {
     pub headers: &'a HeaderMap,
     /// The body's start, decoded, or what [`error_payload`](crate::protocol::judge::Judge::error_payload) gives.
     pub body: &'a [u8],
-    /// The upstream's provider, where it is known: some rules hold for one provider only.
+    /// The upstream's provider, if it is known: some rules apply to one provider only.
     pub provider: Option<&'a str>,
     /// The request that the answer is about: what the answer repeats of it is not the upstream's word. `None`: the
     /// request is unknown, and words prove nothing.

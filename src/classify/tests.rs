@@ -221,7 +221,7 @@ proptest! {
     }
 }
 
-/// The whole way of production: held, judged, classified by what the judge kept.
+/// Does what production does: holds the answer, judges it, classifies what the judge kept.
 #[test]
 fn what_the_judge_keeps_is_enough_to_classify() {
     use crate::protocol::StreamKind;

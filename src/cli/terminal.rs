@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 /// The exit status where the command line was wrong, or named nothing to do.
 pub(super) const BAD_USAGE: u8 = 2;
 
-/// One line to standard error. Where that is closed, nobody is left to tell.
+/// Writes one line to standard error. If that is closed, there is nobody to tell.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
@@ -27,7 +27,7 @@ fn shows_colour(is_terminal: bool) -> bool {
         && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
 }
 
-/// A reader that has gone wants no more: that is the end of it, and no error.
+/// Prints `text`. A reader that has gone away wants no more, which is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

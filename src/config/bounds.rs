@@ -1,6 +1,6 @@
 //! The bounds of what the file counts, and the patterns of the names in it.
 
-/// The most attempts, and the most of everything else that is counted.
+/// The greatest number of attempts, and of everything else that is counted.
 pub const ATTEMPTS_MAX: u32 = 1_000;
 pub(super) const CONNECTIONS_MAX: u32 = 1_000_000;
 pub(super) const INFLIGHT_MAX: u32 = 1_000_000;

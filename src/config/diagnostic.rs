@@ -22,7 +22,7 @@ impl Severity {
     }
 }
 
-/// One fault. No part of it holds a secret or a text that a variable holds.
+/// One fault. No part of it contains a secret or a variable's value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     pub severity: Severity,

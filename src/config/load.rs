@@ -30,7 +30,7 @@ impl Loaded {
         self.rendered(&self.diagnostics, colour)
     }
 
-    /// The notes likewise.
+    /// Renders the notes in the same way.
     pub fn render_notes(&self, colour: bool) -> String {
         self.rendered(&self.notes, colour)
     }

@@ -7,7 +7,7 @@ use super::provider::{Identity, Stamp};
 use crate::notation::date;
 use crate::protocol::Protocol;
 
-/// The list, or the one model that is asked for.
+/// The list, or the one model that is requested.
 pub(crate) fn whole(identity: &Identity, asked: &Asked, stamp: &Stamp) -> Value {
     let one = |model: &str| match asked.protocol {
         Protocol::OpenAi => {

@@ -50,7 +50,7 @@ pub(crate) struct Counts {
     pub abandoned: AtomicU64,
 }
 
-/// The fault that holds for every model, and those that hold for one.
+/// The fault for every model, and those for single ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Faults {
     pub all: Fault,
@@ -263,7 +263,7 @@ impl Faults {
         }
     }
 
-    /// The faults of `specs` that are about `upstream`; the last word on each holds.
+    /// The faults of `specs` that concern `upstream`; the last one for each model applies.
     pub(crate) fn at_start(upstream: &str, specs: &[FaultSpec]) -> Result<Self, SetError> {
         let mut faults = Self::none();
         for spec in specs.iter().filter(|spec| spec.upstream == upstream) {

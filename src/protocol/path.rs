@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::percent;
 
-/// An escape within an escape within an escape is nobody's honest spelling.
+/// Nobody writes an escape within an escape within an escape in good faith.
 const LAYERS_MAX: usize = 3;
 
 /// Why a path is refused. `Display` is what the client reads.

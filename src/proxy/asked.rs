@@ -23,9 +23,9 @@ pub struct Asked {
     pub received: Instant,
     /// When its body had been read; `received` where none was read.
     pub read_at: Instant,
-    /// The protocol that the client speaks, in which it is answered too.
+    /// The protocol that the client speaks, in which it is also answered.
     pub protocol: Protocol,
-    /// The kind of stream that the client expects, should it get one.
+    /// The kind of stream that the client expects, if it gets one.
     pub kind: StreamKind,
     pub model: Option<Arc<str>>,
     pub route: Option<Arc<Route>>,
@@ -66,7 +66,7 @@ impl Asked {
         step.name(self.model.as_deref())
     }
 
-    /// The meter of the route that was asked for.
+    /// Returns the meter of the requested route.
     pub(super) fn route_meter(&self) -> &RouteMeter {
         let meters = &self.snapshot.meters;
         meters.of_route(self.route.as_deref(), self.model.is_some())

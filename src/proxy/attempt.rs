@@ -137,7 +137,7 @@ impl Attempt {
         self.assignment()?.reported.get()
     }
 
-    /// A good answer has begun, which the client gets.
+    /// Notes that a good answer has begun, which the client gets.
     pub(super) fn answered(&mut self, status: u16, recorder: &mut Recorder<'_>) {
         recorder.enter(&self.step, self.began, Some(status), None, None);
         recorder.progress.waited += self.waited(Instant::now());

@@ -28,7 +28,7 @@ pub(super) struct BreakOff {
 }
 
 impl BreakOff {
-    /// The answer of the target of `step` to what was sent by `assignment` broke off.
+    /// Describes the break of the answer of the target of `step` to what `assignment` sent.
     pub(super) fn of(failure: &Failure, step: &Step, assignment: Option<&Assignment>) -> Self {
         match failure {
             Failure::Reported(error) => Self::reported(error, step, assignment),
@@ -43,7 +43,7 @@ impl BreakOff {
         }
     }
 
-    /// The upstream has reported `error` in its stream.
+    /// Describes an `error` that the upstream has reported in its stream.
     pub(super) fn reported(error: &[u8], step: &Step, assignment: Option<&Assignment>) -> Self {
         let headers = HeaderMap::new();
         let body = assignment.and_then(sent);

@@ -60,7 +60,7 @@ const NOT_EXPOSED: [&str; 14] = [
 /// The CORS headers for answers of a listener with `cors`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cors {
-    /// The origin whose page may read the answer; `None`: none of those that may asks.
+    /// The origin whose page may read the answer; `None`: the request comes from no such page.
     allowed: Option<HeaderValue>,
 }
 

@@ -17,7 +17,7 @@ use crate::transport::Evidence;
 const SEARCHED_ALWAYS_MAX_BYTES: usize = 16 * 1024;
 const LARGE_SEARCH_EVERY_MS: u64 = 1000;
 
-/// A body of which only the beginning is there is one that is too large to be searched.
+/// A body of which only the beginning is there is too large to be searched.
 const _: () = assert!(BEGINNING_BYTES > classify::Request::BODY_MAX_BYTES);
 
 /// The request, for a failed answer that may quote it.

@@ -234,7 +234,7 @@ fn trying(chain: Chain) -> Stage {
     Stage::Trying(Box::new(Trying { chain, resuming: None }))
 }
 
-/// A request that is relayed as it comes.
+/// Plans a request that is relayed as it arrives.
 fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
     let plan = pinned_plan(&route, "", ctx.asked.protocol, false, Instant::now());
@@ -254,7 +254,7 @@ fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
     Ok(Stage::Relaying(Attempt::relayed(step, slot, Instant::now())))
 }
 
-/// A request with a body that is read, though no model in it routes the request.
+/// Plans a request whose body is read, although no model in it routes the request.
 async fn hold(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -> Result<Stage, Stop> {
     // What would be refused need not be received.
     passthrough_route(session, ctx)?;

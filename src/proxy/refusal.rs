@@ -23,7 +23,7 @@ pub(super) const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Why intake ends without a plan.
 pub(super) enum Stop {
     Refused(Refusal),
-    /// The client has left, or nobody may be asked.
+    /// The client has left, or no target may be asked.
     Failed(Box<Error>),
 }
 

@@ -14,7 +14,7 @@ use super::recorder::{Details, Recorder};
 use crate::routing::{Next, Outcome, Step};
 use crate::transport::{Connection, Evidence, Failure};
 
-/// An answer came to what the client `asked`: deliver it (`Ok`), or end the attempt.
+/// Judges the answer to what the client `asked`: deliver it (`Ok`), or end the attempt.
 pub(super) fn on_answer(asked: &RequestHeader, header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
     let evidence = header.extensions_mut().remove::<Evidence>();
     let mut recorder = Recorder {

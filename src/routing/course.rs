@@ -61,7 +61,7 @@ pub enum Cause {
     StaleConnection,
     /// What the request asks for, which says nothing about others.
     Request,
-    /// The request's time was over, whoever had used it up.
+    /// The request's time was over, whichever attempts had used it up.
     Deadline,
 }
 

@@ -53,7 +53,7 @@ impl<A> LastResort<A> {
         }
     }
 
-    /// An attempt has ended without an answer, or could not be made.
+    /// Notes that an attempt has ended without an answer, or could not be made.
     pub fn miss(&mut self) {
         self.was_unanswered = true;
     }

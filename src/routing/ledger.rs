@@ -51,7 +51,7 @@ impl Ledger {
         self.entries.push(entry);
     }
 
-    /// The answer of the attempt that serves has broken off.
+    /// Notes that the answer of the attempt that serves has broken off.
     pub fn broke_off(&mut self) {
         self.rendered.take();
         if let Some(served) = self.entries.iter_mut().rfind(|entry| entry.class.is_none()) {

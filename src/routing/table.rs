@@ -168,7 +168,7 @@ impl RouteTable {
         names.filter(|name| !name.contains('*'))
     }
 
-    /// A model that can be asked for in `protocol`, and the name of an upstream that serves it.
+    /// Returns a model that can be asked for in `protocol`, and the name of an upstream that serves it.
     pub fn target_speaking(&self, protocol: Protocol) -> Option<(Arc<str>, Arc<str>)> {
         self.routes
             .iter()
@@ -214,7 +214,7 @@ impl RouteTable {
         cooling
     }
 
-    /// The configured names closest to one that is unknown, best first.
+    /// Returns the configured names closest to an unknown one, best first.
     pub fn closest(&self, model: &str) -> Vec<&str> {
         // Bounded: the distance is quadratic in the lengths.
         let model: String = model.chars().take(128).collect();
@@ -276,7 +276,7 @@ impl Target {
         self.health.is_none()
     }
 
-    /// The health of the model that this target is asked for.
+    /// Returns the health of the model that this target is asked for.
     pub(super) fn health_of(&self, model: &str, now: Instant) -> Arc<SharedHealth> {
         match &self.health {
             Some(health) => Arc::clone(health),

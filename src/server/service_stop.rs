@@ -63,7 +63,7 @@ impl ServiceStop {
     }
 }
 
-/// A service on our sockets instead of Pingora's, that stops as it is told.
+/// A service on our sockets instead of Pingora's, which stops when it is told to.
 pub(super) struct OnBoundSockets<S> {
     service: S,
     sockets: ListenFds,

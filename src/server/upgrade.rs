@@ -21,7 +21,7 @@ use super::listeners::OpenSockets;
 /// How long the new process may take to accept connections.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 const END_WITHIN: Duration = Duration::from_secs(2);
-/// A process that has said that it is ready answers at once, unless it is gone or starved.
+/// A process that has reported ready answers at once, unless it is gone or starved.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the old process carries on.

@@ -32,7 +32,7 @@ pub struct Attempt<'a> {
     pub clock: Option<&'a str>,
     /// Why there was no answer.
     pub reason: Option<&'a str>,
-    /// The rule that told the class from the answer.
+    /// The rule that found the class from the answer.
     pub rule: Option<&'a str>,
 }
 

@@ -49,7 +49,7 @@ pub const UPSTREAM_REQUEST_ID: &str = "upstream_request_id";
 pub const CLOCK: &str = "clock";
 /// Why there was no answer: `could not connect: ConnectRefused: …`.
 pub const REASON: &str = "reason";
-/// The rule that told the class from the answer.
+/// The rule that found the class from the answer.
 pub const RULE: &str = "rule";
 
 /// The configuration's file.
@@ -74,7 +74,7 @@ pub const ROUTES_REMOVED: &str = "routes_removed";
 pub const ROUTES_CHANGED: &str = "routes_changed";
 pub const UPSTREAMS_ADDED: &str = "upstreams_added";
 pub const UPSTREAMS_REMOVED: &str = "upstreams_removed";
-/// The upstreams that changed, also where only what its key's file holds has changed.
+/// The upstreams that changed, including those of which only the content of the key's file has changed.
 pub const UPSTREAMS_CHANGED: &str = "upstreams_changed";
 /// `policy`, `server`, `log`.
 pub const SETTINGS_CHANGED: &str = "settings_changed";

@@ -50,7 +50,7 @@ pub struct FailureNote {
 }
 
 impl FailureNote {
-    /// A provider's id as it may be kept: cut, and only if it is a code and no prose.
+    /// Returns a provider's id as it may be kept: cut, and only if it is a code and not prose.
     pub fn id(sent: &str) -> Option<String> {
         token(sent).map(str::to_owned)
     }

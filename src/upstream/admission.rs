@@ -16,7 +16,7 @@ use crate::config::Cooldown;
 pub struct Admission {
     upstream: Ticket,
     target: Ticket,
-    /// The credential is the client's: what is wrong with its account is wrong for nobody else.
+    /// The credential is the client's: problems of its account concern nobody else.
     clients_account: bool,
     _slot: Slot,
 }
@@ -67,7 +67,7 @@ impl Admission {
         self.failed(Some(setback.as_broken()), cooldown, now)
     }
 
-    /// The attempt has failed. Whoever is not to blame hears nothing of it.
+    /// Reports that the attempt has failed, to the target or upstream that is to blame.
     pub fn failed(&self, setback: Option<Setback>, cooldown: &Cooldown, now: Instant) -> Option<(Scope, Change)> {
         let setback = setback.filter(|setback| !(self.clients_account && setback.is_the_accounts()))?;
         let ticket = match setback.scope {

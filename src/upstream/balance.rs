@@ -35,7 +35,7 @@ pub struct Moment {
     pub unix_ms: u64,
 }
 
-/// The account behind an upstream that says `balance`.
+/// The account behind an upstream with `balance`.
 #[derive(Debug)]
 pub struct Balance {
     settings: config::Balance,
@@ -92,7 +92,7 @@ impl Drop for Turn {
     }
 }
 
-/// A poll that told nothing.
+/// A poll that failed.
 #[derive(Debug, Clone)]
 pub struct Failed {
     pub reason: Arc<str>,

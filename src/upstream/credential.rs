@@ -11,7 +11,7 @@ static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 #[derive(Debug, PartialEq, Eq)]
 pub enum Credential {
     None,
-    /// The client's own goes through.
+    /// The client's own credential is forwarded.
     Passthrough,
     /// One header, whatever the protocol.
     Fixed(HeaderName, HeaderValue),

@@ -147,7 +147,7 @@ impl Health {
         }
     }
 
-    /// The same for an attempt that is made all the same, there being nobody else to ask.
+    /// Does the same for an attempt that is made in any case, because there is no other target to ask.
     pub fn admit_anyway(&mut self, now: Instant) -> Pass {
         self.admit(now).unwrap_or(Pass {
             granted: now,
@@ -155,7 +155,7 @@ impl Health {
         })
     }
 
-    /// An answer has begun. An attempt that is older than the cooldown says nothing about it.
+    /// Records that an answer has begun. An attempt that is older than the cooldown says nothing about it.
     pub fn answered(&mut self, pass: &Pass) -> Option<Change> {
         self.testimony = None;
         match &mut self.state {

@@ -93,7 +93,7 @@ impl Upstream {
     }
 }
 
-/// The next reference in such a field, with what stands before and after it.
+/// Finds the next reference in such a field, with the text before and after it.
 fn next_reference<'t>(name: &HeaderName, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
     let (start, end) = match *name {
         LINK => {

@@ -10,7 +10,7 @@ use super::{Upstream, path};
 use crate::protocol::Protocol;
 use crate::protocol::meant::{self, Stays};
 
-/// The gateway's own headers: what a client sends of these goes no further.
+/// The gateway's own headers: a client's headers with these names are not sent on.
 pub(super) const OURS: &str = "x-gateway-";
 
 /// The gateway's id of a request, sent to the upstream too.

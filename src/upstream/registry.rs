@@ -91,7 +91,7 @@ impl Registry {
         }
     }
 
-    /// The health of a model that a client asks for by way of a glob.
+    /// Returns the health of a model that a client asks for through a glob.
     pub fn asked(&self, model: &str, now: Instant) -> Arc<SharedHealth> {
         let mut models = lock(&self.models);
         if let Some(health) = models.get(model) {

@@ -17,13 +17,13 @@ pub(super) struct Place<'a> {
     pub(super) model: Arc<str>,
     /// Its turn, from 1. `None`: it does not speak the request's protocol and is passed over.
     pub(super) position: Option<usize>,
-    /// The routes that lead here from the one that was asked for, outermost first.
+    /// The routes that lead here from the requested one, outermost first.
     pub(super) via: Vec<Arc<str>>,
     pub(super) spread: Option<Share>,
     pub(super) shown: Shown,
 }
 
-/// A target's share of what comes to its spread.
+/// A target's share of the requests to its spread.
 pub(super) struct Share {
     /// Which spread of the chain, from 1.
     pub(super) number: usize,

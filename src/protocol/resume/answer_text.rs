@@ -51,7 +51,7 @@ impl AnswerText {
         }
     }
 
-    /// The answer can't be continued from here on.
+    /// Rules out continuing the answer from here on.
     pub(super) fn close(&mut self) {
         self.is_final = true;
         self.text = String::new();

@@ -15,7 +15,7 @@ pub(super) struct Chat {
     common: Map<String, Value>,
     /// The client was told the role.
     has_role: bool,
-    /// The usage as last told, of the whole answer so far.
+    /// The last reported usage, of the whole answer so far.
     usage: Option<Usage>,
     /// The usage when the last continuation began.
     before: Usage,

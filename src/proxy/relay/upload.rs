@@ -82,7 +82,7 @@ impl Upload {
         is_end && self.has_switched
     }
 
-    /// The client may be read: for more of what it sends, or to see that it leaves.
+    /// Returns whether the client may be read: for more bytes, or to notice that it leaves.
     pub(super) fn may_read(&self) -> bool {
         self.pending.is_none() && !(self.has_switched && self.is_read)
     }

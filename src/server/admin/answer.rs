@@ -78,7 +78,7 @@ impl Answer {
     }
 }
 
-/// The header of an answer whose length nobody knows yet.
+/// The header of an answer whose length is not known yet.
 pub(super) fn unbounded(content_type: &str) -> Result<ResponseHeader> {
     let mut header = head(StatusCode::OK, content_type, NOTHING_ELSE)?;
     header.insert_header("transfer-encoding", "chunked")?;

@@ -172,7 +172,7 @@ impl Entries {
 }
 
 impl Presence {
-    /// A request begins.
+    /// Notes that a request begins.
     pub(super) fn begin(&self) {
         self.running.fetch_add(1, Ordering::AcqRel);
     }

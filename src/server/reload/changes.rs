@@ -173,7 +173,7 @@ impl AtStart {
         differing.map(|(name, _)| name).collect()
     }
 
-    /// The listeners that `config` has anew, and those that it has no more.
+    /// Returns the listeners that are new in `config`, and those that are gone.
     pub(super) fn listeners(&self, config: &Config) -> [String; 2] {
         let other = Self::of(config);
         let only = |of: &Self, other: &Self| {

@@ -156,7 +156,7 @@ impl Question {
     }
 }
 
-/// A null limit is no limit of the key's: the account is asked about, if the key may.
+/// A null limit means that the key has none: the account is asked about, if the key may.
 fn openrouter_key(body: &Value) -> Result<Answer, Unreadable> {
     const LIMIT: &str = "/data/limit_remaining";
     const BUDGET: &str = "/data/effective_budget/remaining_usd";
@@ -214,7 +214,7 @@ fn moonshot_currency(host: &str) -> Option<&'static str> {
     }
 }
 
-/// The number, or the string that holds one, to which an RFC 6901 pointer leads.
+/// Finds the number, or the string that contains one, to which an RFC 6901 pointer leads.
 fn number(body: &Value, pointer: &str) -> Result<f64, Unreadable> {
     let found = body
         .pointer(pointer)
