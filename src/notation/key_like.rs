@@ -1,5 +1,5 @@
 //! Texts that look like keys. Where a false alarm would hide a name from the reader of a diagnostic, only what is
-//! [surely](surely) a key counts; where a miss would show a key to others, whatever [may be](perhaps) one counts.
+//! [surely] a key counts; where a miss would show a key to others, whatever [may be](perhaps) one counts.
 
 use std::ops::Range;
 
