@@ -2,6 +2,7 @@
 
 mod check;
 mod classify;
+mod clocks;
 mod completions;
 mod configuration;
 mod drill;

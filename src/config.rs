@@ -6,6 +6,7 @@ mod balance;
 mod bounds;
 mod browser;
 mod chain;
+mod clocks;
 mod diagnostic;
 mod document;
 mod escaped_variables;
@@ -279,7 +280,8 @@ pub struct UpstreamTarget {
 /// `policy`: the defaults of every route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    pub timeouts: Timeouts,
+    /// As it is written; [`Policy::timeouts`] lays it over the defaults.
+    pub timeouts: TimeoutOverrides,
     pub retry: Retry,
     pub on: Vec<(OnKey, Action)>,
     pub cooldown: Cooldown,
@@ -332,13 +334,15 @@ macro_rules! with_overrides {
 }
 
 with_overrides! {
-    /// The five clocks. See docs/behaviour.md, "Attempt", for when each of them runs.
+    /// The six clocks. See docs/behaviour.md, "Attempt", for when each of them runs. `headers` and `first_token` bound the beginning of a
+    /// stream, where a wrong cut costs a second beginning; `answer` and `idle` what a wrong cut loses for good.
     Timeouts, TimeoutOverrides {
         connect: Duration = Duration::from_secs(3),
-        headers: Duration = Duration::from_secs(30),
-        first_token: Duration = Duration::from_secs(30),
-        idle: Duration = Duration::from_secs(30),
-        deadline: Duration = Duration::from_secs(120),
+        headers: Duration = Duration::from_secs(60),
+        first_token: Duration = Duration::from_secs(2 * 60),
+        answer: Duration = Duration::from_secs(10 * 60),
+        idle: Duration = Duration::from_secs(5 * 60),
+        deadline: Duration = Duration::from_secs(15 * 60),
     }
 }
 

@@ -18,6 +18,7 @@ mod intake;
 mod intent;
 pub mod meters;
 mod off_workers;
+mod patience;
 mod pingora_error;
 mod reading;
 mod recorder;

@@ -11,6 +11,7 @@
 mod answer;
 pub mod assignment;
 pub mod clock;
+mod clocks;
 mod connection;
 mod connections;
 pub mod connector;
@@ -37,7 +38,8 @@ mod trailers;
 mod turns;
 mod wire;
 
-pub use assignment::{Assignment, Clocks, Evidence, Heard, Resumable, Resume, Spoken};
+pub use assignment::{Assignment, Evidence, Heard, Resumable, Resume, Spoken};
+pub use clocks::{Beginning, Clocks};
 pub use connection::{Connection, Wanted};
 pub use connector::JudgingConnector;
 pub use endpoint::Endpoint;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::clocks;
 use super::configuration::environment;
 use super::terminal;
 use crate::config::{self, KeyPolicy, LoadOptions, Severity};
@@ -60,7 +61,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let routes = number(config.routes.len(), "route");
             writeln!(
                 io::stdout().lock(),
-                "{notes}{}: {upstreams}, {routes}, {faults}",
+                "{notes}{}{}: {upstreams}, {routes}, {faults}",
+                clocks::of_all(&config),
                 file.display()
             )?;
             Ok(ExitCode::SUCCESS)

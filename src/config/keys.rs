@@ -186,17 +186,18 @@ section! {
         "on" = Names { usual: words::classes, others: "^[45][0-9][0-9]$", shape: &Word(words::actions), empty: true }, Written("{}"),
             "Class or status code → what is done.";
         "retry" = Shape::Section(&RETRY), NONE, "How often to retry, and after which waits.";
-        "timeouts" = Shape::Section(&TIMEOUTS), NONE, "The five clocks.";
+        "timeouts" = Shape::Section(&TIMEOUTS), NONE, "The six clocks.";
     }
 }
 
 section! {
-    TIMEOUTS = "timeouts", "The five clocks." => {
+    TIMEOUTS = "timeouts", "The six clocks." => {
+        "answer" = Duration, Written("10m"), "Request sent → response header, where the request does not stream: providers send it when all is written.";
         "connect" = Duration, Written("3s"), "Picking the address → connection (TLS included) ready.";
-        "deadline" = Duration, Written("2m"), "Request received → commit; it never cuts an answer that has begun.";
-        "first_token" = Duration, Written("30s"), "Response header → first meaningful event of a stream.";
-        "headers" = Duration, Written("30s"), "Request sent → final response header.";
-        "idle" = Duration, Written("30s"), "One byte → the next, after commit.";
+        "deadline" = Duration, Written("15m"), "Request received → commit; it never cuts an answer that has begun.";
+        "first_token" = Duration, Written("2m"), "Response header → first meaningful event of a stream (10m where models are loaded on demand).";
+        "headers" = Duration, Written("60s"), "Request sent → response header of a stream (10m where models are loaded on demand).";
+        "idle" = Duration, Written("5m"), "One byte → the next, of a body that has begun.";
     }
 }
 

@@ -13,17 +13,17 @@ use super::{
 };
 use super::{Policy, keys, quantity};
 use crate::classify::{Action, Class};
+use crate::notation::duration::Short;
 use crate::notation::nearest::nearest;
 
 /// The built-in policy with `node`'s keys over it.
 pub(super) fn policy(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> Policy {
-    let built_in = Timeouts::default();
     let written = node
         .and_then(|(node, at)| reader.fields(node, at, "`policy`", &keys::POLICY))
-        .map(|fields| overrides(reader, &fields, built_in))
+        .map(|fields| overrides(reader, &fields, Timeouts::default()))
         .unwrap_or_default();
     Policy {
-        timeouts: built_in.with(&written.timeouts),
+        timeouts: written.timeouts,
         retry: Retry::default().with(&written.retry),
         on: written.on,
         cooldown: Cooldown::default().with(&written.cooldown),
@@ -52,7 +52,7 @@ pub(super) fn overrides(reader: &mut Reader<'_>, fields: &Fields<'_>, wider: Tim
     out
 }
 
-/// Reads `timeouts`; warns where, applied over `wider`, no attempt could ever reach its `headers` clock.
+/// Reads `timeouts`; warns where, applied over `wider`, no attempt could ever reach one of its clocks.
 pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: Timeouts) -> TimeoutOverrides {
     let Some(fields) = reader.fields(node, at, "`timeouts`", &keys::TIMEOUTS) else {
         return TimeoutOverrides::default();
@@ -61,21 +61,33 @@ pub(super) fn timeouts(reader: &mut Reader<'_>, node: &Node, at: Place, wider: T
         connect: duration(reader, &fields, "connect"),
         headers: duration(reader, &fields, "headers"),
         first_token: duration(reader, &fields, "first_token"),
+        answer: duration(reader, &fields, "answer"),
         idle: duration(reader, &fields, "idle"),
         deadline: duration(reader, &fields, "deadline"),
     };
     let all = wider.with(&out);
-    let written = out
-        .deadline
-        .and(fields.get("deadline"))
-        .or_else(|| out.headers.and(fields.get("headers")));
-    if let Some(node) = written.filter(|_| all.deadline < all.headers) {
-        let message = format!(
-            "`deadline` ({:?}) is shorter than `headers` ({:?})",
-            all.deadline, all.headers
-        );
-        let help = "the deadline bounds all attempts together: an attempt that may wait this long for headers leaves no time for another";
-        reader.report(Diagnostic::warning("short-deadline", node.place, message).help(help));
+    // Who shortens the deadline alone means it for all requests; `answer` has to be written to be meant otherwise.
+    let clocks = [
+        ("headers", all.headers, out.headers, out.deadline.is_some()),
+        ("answer", all.answer, out.answer, false),
+    ];
+    for (name, clock, written, counts_unwritten) in clocks {
+        let node = out
+            .deadline
+            .filter(|_| counts_unwritten || written.is_some())
+            .and(fields.get("deadline"))
+            .or_else(|| written.and(fields.get(name)));
+        if let Some(node) = node.filter(|_| all.deadline < clock) {
+            let message = format!(
+                "`deadline` ({}) is shorter than `{name}` ({})",
+                Short(all.deadline),
+                Short(clock)
+            );
+            let help = format!(
+                "the deadline bounds all attempts together: an attempt that may wait this long for `{name}` leaves no time for another"
+            );
+            reader.report(Diagnostic::warning("short-deadline", node.place, message).help(help));
+        }
     }
     out
 }

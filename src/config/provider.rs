@@ -1,6 +1,6 @@
 //! Host → provider: which rules hold for an upstream that does not say so itself.
 
-use super::url;
+use super::{BaseUrl, url};
 use crate::notation::glob;
 
 /// Patterns of hosts, from the providers' own API references. A provider may have several.
@@ -45,7 +45,27 @@ const HOSTS: [(&str, &str); 37] = [
 ];
 
 /// Servers that people run themselves: no host identifies them, but `provider` may name them.
-const SELF_HOSTED: [&str; 4] = ["litellm", "llama.cpp", "ollama", "vllm"];
+const SELF_HOSTED: [&str; 6] = ["litellm", "llama.cpp", "lmstudio", "ollama", "sglang", "vllm"];
+
+/// Those among them that load a model when it is asked for, which takes minutes, with the ports that they listen on unless
+/// told otherwise: <https://docs.ollama.com/faq>, <https://lmstudio.ai/docs/developer>,
+/// <https://github.com/ggml-org/llama.cpp/tree/master/tools/server>.
+const LOADS_ON_DEMAND: [(u16, &str); 3] = [(11434, "ollama"), (1234, "lmstudio"), (8080, "llama.cpp")];
+
+/// Whether a provider's first answer may take as long as loading a model does.
+pub(super) fn loads_on_demand(provider: &str) -> bool {
+    LOADS_ON_DEMAND.iter().any(|&(_, name)| name == provider)
+}
+
+/// Returns the provider at `url`, by its host, or by its port where the host is nobody's.
+pub(super) fn of(url: &BaseUrl) -> Option<&'static str> {
+    let by_port = || {
+        LOADS_ON_DEMAND
+            .iter()
+            .find(|&&(port, _)| !url.https && port == url.port)
+    };
+    of_host(&url.host).or_else(|| by_port().map(|&(_, provider)| provider))
+}
 
 /// The provider behind `host` (lower case).
 pub(super) fn of_host(host: &str) -> Option<&'static str> {
@@ -61,7 +81,7 @@ pub(super) fn of_host(host: &str) -> Option<&'static str> {
 /// Says what is wrong with the URL, to be read after its name.
 pub fn of_url(url: &str) -> Result<Option<&'static str>, String> {
     match url::parse(url) {
-        Ok(url) => Ok(of_host(&url.host)),
+        Ok(url) => Ok(of(&url)),
         Err(complaint) => Err(complaint.reason),
     }
 }

@@ -84,7 +84,7 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
         Value::Mapping(_) => reader
             .fields(value, name.place, what.as_str(), &keys::ROUTE)
             .and_then(|fields| {
-                overrides = policy::overrides(reader, &fields, scope.policy.timeouts);
+                overrides = policy::overrides(reader, &fields, scope.policy.timeouts(None));
                 let list = fields.required(reader, "targets");
                 list.zip(fields.key_place("targets"))
             }),
@@ -176,11 +176,16 @@ fn upstream_target(
             });
             let model = fields.get("model").and_then(|node| model(reader, node));
             let timeouts = fields.section("timeouts").map(|(node, at)| {
-                let upstream = upstream
-                    .map(|index| scope.upstreams[index].timeouts)
-                    .unwrap_or_default();
-                // As routing puts them together: the route's win over the upstream's.
-                policy::timeouts(reader, node, at, scope.policy.timeouts.with(&upstream).with(&timeouts))
+                let wider = upstream.map_or_else(
+                    || scope.policy.timeouts(None).with(&timeouts),
+                    |index| {
+                        let upstream = &scope.upstreams[index];
+                        scope
+                            .policy
+                            .target_timeouts(upstream, &timeouts, &TimeoutOverrides::default())
+                    },
+                );
+                policy::timeouts(reader, node, at, wider)
             });
             let prefill = fields
                 .get("prefill")

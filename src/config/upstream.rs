@@ -69,7 +69,7 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
     }
     upstream.provider = match fields.get("provider") {
         Some(node) => written_provider(reader, node),
-        None => provider::of_host(&upstream.url.host).map(Into::into),
+        None => provider::of(&upstream.url).map(Into::into),
     };
     requests(reader, &fields, &mut upstream);
     if let Some(node) = fields.get("http") {
@@ -81,7 +81,8 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
         upstream.tls = tls::tls(reader, node, at, &upstream.url);
     }
     if let Some((node, at)) = fields.section("timeouts") {
-        upstream.timeouts = policy::timeouts(reader, node, at, policy.timeouts);
+        let wider = policy.timeouts(upstream.provider.as_deref());
+        upstream.timeouts = policy::timeouts(reader, node, at, wider);
     }
     if let Some((node, at)) = fields.section("cooldown") {
         upstream.cooldown = policy::cooldown(reader, node, at);

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::break_off::BreakOff;
+use super::patience::Patience;
 use super::recorder::{Details, Recorder};
 use crate::body::Replay;
 use crate::classify::{Basis, Class};
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn, Worth};
-use crate::transport::{Clocks, Connection, Evidence, Failure, Wanted};
+use crate::transport::{Beginning, Clocks, Connection, Evidence, Failure, Wanted};
 
 pub struct Chain {
     pub body: Replay,
@@ -24,8 +25,18 @@ pub struct Chain {
     pub wait: Duration,
     /// The attempt that runs, or whose answer the client gets.
     pub attempt: Option<Box<Attempt>>,
+    client: Client,
     course: Course,
     kept: LastResort<Kept>,
+}
+
+/// What the client says of itself, as far as it matters to its chain.
+pub(super) struct Client {
+    pub received: Instant,
+    pub streams: bool,
+    /// Its SDK tries again by itself.
+    pub retries: bool,
+    pub patience: Option<Patience>,
 }
 
 /// A failed attempt's answer, in case nothing better comes.
@@ -38,14 +49,18 @@ pub(super) struct Kept {
 }
 
 impl Chain {
-    pub fn new(route: Arc<Route>, plan: Plan, body: Replay, deadline: Instant, client_retries: bool) -> Self {
+    pub(super) fn new(route: Arc<Route>, plan: Plan, body: Replay, client: Client) -> Self {
+        let deadline = client.received + route.timeouts.deadline;
         Self {
             body,
-            deadline,
+            deadline: client
+                .patience
+                .map_or(deadline, |patience| patience.until.min(deadline)),
             wait: Duration::ZERO,
             attempt: None,
             kept: LastResort::new(route.exhausted),
-            course: Course::new(route, plan, client_retries),
+            course: Course::new(route, plan, client.retries),
+            client,
         }
     }
 
@@ -79,10 +94,21 @@ impl Chain {
     pub(super) fn clocks(&self, step: &Step) -> Clocks {
         let timeouts = &step.target.timeouts;
         Clocks {
-            headers: timeouts.headers,
-            first_token: timeouts.first_token,
+            beginning: match self.client.streams {
+                true => Beginning::Stream {
+                    headers: timeouts.headers,
+                    first_token: timeouts.first_token,
+                },
+                false => Beginning::Whole {
+                    answer: timeouts.answer,
+                },
+            },
             idle: timeouts.idle,
             deadline: self.deadline,
+            makes_way: self
+                .client
+                .patience
+                .and_then(|patience| patience.makes_way(self.course.later_targets())),
         }
     }
 
@@ -179,6 +205,8 @@ impl Chain {
             match self.course.begin_resuming(now) {
                 Turn::Begun(step, admission) => {
                     self.deadline = now + step.target.timeouts.deadline;
+                    // It has its answer.
+                    self.client.patience = None;
                     return Some(self.attempt.insert(Attempt::new(step, admission, now)));
                 }
                 Turn::Full(step) => Attempt::full(&step, recorder),
@@ -209,9 +237,13 @@ impl From<&Failure> for Outcome {
                 Failure::NoDescriptors => Class::NoDescriptors,
                 Failure::Reset { .. } => Class::Reset,
                 Failure::Invalid(_) => Class::ServerError,
-                Failure::Stalled | Failure::HeadersClock | Failure::FirstTokenClock | Failure::Deadline => {
-                    Class::Timeout
-                }
+                Failure::Stalled
+                | Failure::HeadersClock
+                | Failure::AnswerClock
+                | Failure::FirstTokenClock
+                | Failure::Silent
+                | Failure::MadeWay
+                | Failure::Deadline => Class::Timeout,
                 Failure::Broken(_) | Failure::Reported(_) => Class::Broken,
             },
             status: None,
@@ -220,6 +252,7 @@ impl From<&Failure> for Outcome {
             cause: match failure {
                 Failure::Reset { reused: true } => Cause::StaleConnection,
                 Failure::Deadline => Cause::Deadline,
+                Failure::MadeWay => Cause::Request,
                 _ => Cause::Target,
             },
         }

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 
 use super::attempt::Attempt;
 use super::browser;
-use super::chain::Chain;
+use super::chain::{Chain, Client};
 use super::context::{RequestContext, Stage, Trying};
 use super::intent::{Intent, is_multipart};
+use super::patience::Patience;
 use super::pingora_error::NOBODY_LEFT;
 use super::reading;
 use super::recorder::Recorder;
@@ -204,15 +205,7 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
         plain: may_resume || plan.steps.iter().any(renames),
     };
     body.keep_for(uses, ctx.asked.snapshot.memory.share());
-    let deadline = ctx.asked.received + route.timeouts.deadline;
-    let client_retries = client_retries(&session.req_header().headers);
-    Ok(trying(Chain::new(
-        Arc::clone(route),
-        plan,
-        body,
-        deadline,
-        client_retries,
-    )))
+    Ok(trying(Chain::new(Arc::clone(route), plan, body, client(session, ctx))))
 }
 
 /// Plans a request that names no model, on a path that needs none. Its one upstream is tried as a route's target would
@@ -225,9 +218,7 @@ fn pass_through(session: &Session, ctx: &mut RequestContext, mut body: Replay) -
     };
     body.keep_for(uses, ctx.asked.snapshot.memory.share());
     let plan = pinned_plan(&route, "", ctx.asked.protocol, false, Instant::now());
-    let deadline = ctx.asked.received + route.timeouts.deadline;
-    let client_retries = client_retries(&session.req_header().headers);
-    Ok(trying(Chain::new(route, plan, body, deadline, client_retries)))
+    Ok(trying(Chain::new(route, plan, body, client(session, ctx))))
 }
 
 fn trying(chain: Chain) -> Stage {
@@ -317,6 +308,17 @@ async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &s
     reply::refuse(session, ctx, Refusal::UnknownModel { model: id, closest })
         .await
         .map(|()| true)
+}
+
+/// Reads what the client says of itself.
+fn client(session: &Session, ctx: &RequestContext) -> Client {
+    let headers = &session.req_header().headers;
+    Client {
+        received: ctx.asked.received,
+        streams: ctx.asked.stream,
+        retries: client_retries(headers),
+        patience: Patience::of(headers, ctx.asked.received),
+    }
 }
 
 /// Returns whether the client retries by itself: OpenAI's and Anthropic's SDKs say how often they have tried already.

@@ -24,7 +24,7 @@ use super::reply;
 use super::{headers, reading, verdict};
 use crate::routing::Step;
 use crate::transport::relay::{RelayClocks, RelayEvent, Relayed};
-use crate::transport::{Connection, Feed, JudgingConnector, RelayedBody, Wanted};
+use crate::transport::{Beginning, Connection, Feed, JudgingConnector, RelayedBody, Wanted};
 use upload::Upload;
 
 /// Longer than any relay needs to connect: its own clock ends that.
@@ -135,7 +135,15 @@ async fn send(
     headers::to_upstream(&mut header, step, &ctx.asked.id, &sending)?;
     let timeouts = &step.target.timeouts;
     let clocks = RelayClocks {
-        headers: timeouts.headers,
+        beginning: match body {
+            RelayedBody::Upgrade => Beginning::Stream {
+                headers: timeouts.headers,
+                first_token: timeouts.first_token,
+            },
+            _ => Beginning::Whole {
+                answer: timeouts.answer,
+            },
+        },
         idle: timeouts.idle,
     };
     let begun = connector.relay(connection, header, body, clocks);

@@ -190,6 +190,11 @@ impl Course {
         self.position + 1 >= self.plan.steps.len()
     }
 
+    /// Returns how many targets come after the current one.
+    pub fn later_targets(&self) -> usize {
+        self.plan.steps.len().saturating_sub(self.position + 1)
+    }
+
     /// Moves on to the next target.
     pub fn pass_over(&mut self) {
         self.position += 1;

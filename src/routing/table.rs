@@ -305,7 +305,7 @@ impl Compiler<'_> {
             name: Arc::clone(&route.name),
             groups,
             retry: policy.retry.with(&route.overrides.retry),
-            timeouts: policy.timeouts.with(&route.overrides.timeouts),
+            timeouts: policy.timeouts(None).with(&route.overrides.timeouts),
             exhausted: route.overrides.exhausted.unwrap_or(policy.exhausted),
             // The route's own come first, so they are found first.
             on: route.overrides.on.iter().chain(&policy.on).copied().collect(),
@@ -331,16 +331,14 @@ impl Compiler<'_> {
         }
     }
 
-    /// Compiles a target. For clocks and cooldowns, the target's own win over its route's, those over its upstream's,
-    /// those over the policy's.
+    /// Compiles a target. Its cooldown is the route's over its upstream's, over the policy's.
     fn target(&self, target: &config::UpstreamTarget, route: &PolicyOverrides, requested: &Arc<str>) -> Arc<Target> {
         let (policy, upstream) = (&self.config.policy, &self.config.upstreams[target.upstream]);
-        let timeouts = policy.timeouts.with(&upstream.timeouts).with(&route.timeouts);
         let (health, measured) = self.health(target, requested);
         Arc::new(Target {
             upstream: Arc::clone(&self.upstreams[target.upstream]),
             model: target.model.clone(),
-            timeouts: timeouts.with(&target.timeouts),
+            timeouts: policy.target_timeouts(upstream, &route.timeouts, &target.timeouts),
             cooldown: policy.cooldown.with(&upstream.cooldown).with(&route.cooldown),
             prefill: target.prefill.unwrap_or(upstream.prefill),
             measured,

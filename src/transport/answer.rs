@@ -43,7 +43,7 @@ impl Answer {
         let mut wire = connection
             .send(request, &assignment.body)
             .map_err(|_| Failure::Reset { reused })?;
-        wire.read_header(clocks.headers, clocks.deadline).await?;
+        wire.read_header(clocks).await?;
         assignment.timings.header_came(wire.since_taken());
         let mut answer = Self {
             wire,
@@ -76,12 +76,13 @@ impl Answer {
                 .map_err(|turned| Failure::Invalid(turned.to_string()))?;
             // What is known to be an error is only waited for to be whole.
             let is_error = judge.awaits_error_body();
-            let clock = if is_error {
-                ERROR_BODY_CLOCK
+            let clocks = &assignment.clocks;
+            let until = if is_error {
+                begun + ERROR_BODY_CLOCK
             } else {
-                assignment.clocks.first_token
+                clocks.meaningful_until(begun)
             };
-            let until = (begun + clock).min(assignment.clocks.deadline);
+            let until = until.min(clocks.end());
             let judgement = match before(until, wire.read_body()).await {
                 Ok(Ok(Some(chunk))) => {
                     turns.moved_on();
@@ -94,10 +95,10 @@ impl Answer {
                 Ok(Ok(None)) => judge.end(),
                 Ok(Err(_)) | Err(_) if is_error => judge.end(),
                 Ok(Err(_)) => return Err(Failure::Reset { reused: false }),
-                Err(_) if Instant::now() >= assignment.clocks.deadline => return Err(Failure::Deadline),
+                Err(_) if Instant::now() >= clocks.end() => return Err(clocks.at_end(Instant::now())),
                 Err(_) => {
                     wire.fell_silent();
-                    return Err(Failure::FirstTokenClock);
+                    return Err(clocks.without_meaning());
                 }
             };
             if judgement != Judgement::Undecided {

@@ -1,14 +1,13 @@
 //! What one attempt is asked to do, and what it found.
 
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
-use tokio::time::Instant;
 
+use super::clocks::Clocks;
 use super::connection::Connection;
 use super::failure::Failure;
 use super::timings::Timings;
@@ -60,16 +59,6 @@ pub struct Resumable {
     pub by: Arc<dyn Resume>,
     /// The most that is remembered of its text.
     pub max_held_bytes: usize,
-}
-
-/// The clocks of an attempt that is connected (docs: behaviour, "attempt").
-#[derive(Debug, Clone, Copy)]
-pub struct Clocks {
-    pub headers: Duration,
-    pub first_token: Duration,
-    pub idle: Duration,
-    /// Of the whole request; ends at commit.
-    pub deadline: Instant,
 }
 
 /// What a failed answer is classified by: in the extensions of its header. A header without it has really begun.

@@ -23,6 +23,12 @@ pub enum Failure {
     Stalled,
     #[error("no response header within the headers clock")]
     HeadersClock,
+    #[error("no response header within the answer clock")]
+    AnswerClock,
+    #[error("nothing more of the answer within the idle clock")]
+    Silent,
+    #[error("no answer in the time that the client waits, less what the next target needs")]
+    MadeWay,
     #[error("nothing meaningful within the first_token clock")]
     FirstTokenClock,
     #[error("the request's deadline passed")]
@@ -39,7 +45,9 @@ impl Failure {
     pub fn clock(&self) -> Option<&'static str> {
         match self {
             Self::ConnectClock(_) => Some("connect"),
-            Self::Stalled => Some("idle"),
+            Self::Stalled | Self::Silent => Some("idle"),
+            Self::AnswerClock => Some("answer"),
+            Self::MadeWay => Some("client"),
             Self::HeadersClock => Some("headers"),
             Self::FirstTokenClock => Some("first_token"),
             Self::Deadline => Some("deadline"),

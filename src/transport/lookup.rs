@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::clocks::{Beginning, Clocks};
 use super::connection::Wanted;
 use super::connector::JudgingConnector;
 use super::endpoint::Endpoint;
@@ -73,7 +74,16 @@ fn request<'h>(
 }
 
 async fn read(wire: &mut Wire, lookup: Lookup<'_>) -> Result<Found, Failure> {
-    wire.read_header(lookup.headers, lookup.deadline).await?;
+    let clocks = Clocks {
+        beginning: Beginning::Stream {
+            headers: lookup.headers,
+            first_token: lookup.headers,
+        },
+        idle: lookup.headers,
+        deadline: lookup.deadline,
+        makes_way: None,
+    };
+    wire.read_header(&clocks).await?;
     let header = wire
         .header()
         .ok_or_else(|| Failure::Invalid("no header".to_owned()))?

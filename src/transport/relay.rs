@@ -11,6 +11,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::clocks::Beginning;
 use super::connection::Connection;
 use super::connections::Connections;
 use super::connector::JudgingConnector;
@@ -29,8 +30,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// The clocks of a request that is relayed, once it is connected.
 #[derive(Debug, Clone, Copy)]
 pub struct RelayClocks {
-    /// From the last byte of the request that the upstream took to the response's whole header.
-    pub headers: Duration,
+    /// Until the response's whole header, from the last byte of the request that the upstream took.
+    pub beginning: Beginning,
     /// From one byte to the next, in either direction.
     pub idle: Duration,
 }
@@ -114,7 +115,7 @@ impl Relayed {
                 .await
                 .map_err(|turned| Failure::Invalid(turned.to_string()))?;
             // Whose turn it is may change while this waits, and with it the clock that holds.
-            let look_again = Instant::now() + self.clocks.idle.min(self.clocks.headers);
+            let look_again = Instant::now() + self.clocks.idle.min(self.clocks.beginning.header());
             let until = self.due().map_or(look_again, |(at, _)| at.min(look_again));
             if let Ok(heard) = before(until, self.read()).await {
                 return heard;
@@ -135,7 +136,7 @@ impl Relayed {
         if let Phase::Closing { since } = self.phase {
             return Some((since + CLOSING, Ok(RelayEvent::End)));
         }
-        let RelayClocks { headers, idle } = self.clocks;
+        let RelayClocks { beginning, idle } = self.clocks;
         match (self.wire.awaits(), self.phase) {
             (Awaits::Client, _) => None,
             (Awaits::Room { since }, Phase::Header) => Some((since + idle, Err(Failure::Stalled))),
@@ -143,7 +144,9 @@ impl Relayed {
                 let reason = "nothing was taken within the idle clock";
                 Some((since + idle, Err(Failure::Broken(reason.to_owned()))))
             }
-            (Awaits::Answer { since }, Phase::Header) => Some((since + headers, Err(Failure::HeadersClock))),
+            (Awaits::Answer { since }, Phase::Header) => {
+                Some((since + beginning.header(), Err(beginning.without_header())))
+            }
             (Awaits::Answer { since }, Phase::Switched) => {
                 Some((self.heard_at.max(since) + SWITCHED_IDLE, Ok(RelayEvent::End)))
             }

@@ -15,6 +15,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::Instant;
 
 use super::clock::before;
+use super::clocks::Clocks;
 use super::connection::{Connection, ConnectionKind};
 use super::failure::Failure;
 use super::feed::{FedBody, Feed, Framing};
@@ -27,6 +28,8 @@ use crate::body::Segments;
 
 /// Interim responses (1xx) before the final one; they are not passed on.
 pub(super) const INTERIM_RESPONSES_MAX: usize = 16;
+/// A kept connection that breaks within this time of sending had been closed before; one that breaks later was not.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 /// At most so many pieces of a body are handed out as one.
 const GATHERED_PIECES_MAX: usize = 64;
 /// A piece of a body is looked for while there is room for one of this length. It may turn out to be longer.
@@ -135,11 +138,10 @@ impl Wire {
         }
     }
 
-    /// The final response header, within `clock` of the last byte of the request that the upstream took, and before
-    /// `deadline`.
-    pub(super) async fn read_header(&mut self, clock: Duration, deadline: Instant) -> Result<(), Failure> {
+    /// The final response header, within its clock, which begins when the upstream has taken the request's last byte.
+    pub(super) async fn read_header(&mut self, clocks: &Clocks) -> Result<(), Failure> {
         for _ in 0..INTERIM_RESPONSES_MAX {
-            if !self.read_one_header(clock, deadline).await? {
+            if !self.read_one_header(clocks).await? {
                 return Ok(());
             }
         }
@@ -147,7 +149,8 @@ impl Wire {
     }
 
     /// The next header; whether it is that of an interim response.
-    async fn read_one_header(&mut self, clock: Duration, deadline: Instant) -> Result<bool, Failure> {
+    async fn read_one_header(&mut self, clocks: &Clocks) -> Result<bool, Failure> {
+        let end = clocks.end();
         let mut turns = Turns::default();
         let read = loop {
             turns
@@ -155,15 +158,16 @@ impl Wire {
                 .await
                 .map_err(|turned| Failure::Invalid(turned.to_string()))?;
             let taken_at = self.taken_at();
-            match before((taken_at + clock).min(deadline), self.next_header()).await {
+            match before((taken_at + clocks.beginning.header()).min(end), self.next_header()).await {
                 Ok(read) => break read,
-                Err(_) if self.taken_at() > taken_at && Instant::now() < deadline => turns.moved_on(),
+                Err(_) if self.taken_at() > taken_at && Instant::now() < end => turns.moved_on(),
                 Err(_) => {
                     self.fell_silent();
-                    return Err(if Instant::now() >= deadline {
-                        Failure::Deadline
+                    let now = Instant::now();
+                    return Err(if now >= end {
+                        clocks.at_end(now)
                     } else {
-                        Failure::HeadersClock
+                        clocks.beginning.without_header()
                     });
                 }
             }
@@ -182,7 +186,10 @@ impl Wire {
         };
         read.map_err(|error| match error.etype() {
             ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 => Failure::Invalid(error.etype().as_str().to_owned()),
-            _ => Failure::Reset { reused: self.reused },
+            // A connection that had died while it was idle shows that at once.
+            _ => Failure::Reset {
+                reused: self.reused && self.since_taken() < STALE_WITHIN,
+            },
         })?;
         let header = self.header();
         header

@@ -124,7 +124,7 @@ impl Balance {
         Some(Self {
             state: known.map_or_else(Arc::default, |known| Arc::clone(&known.state)),
             settings,
-            timeouts: policy.timeouts.with(&upstream.timeouts),
+            timeouts: policy.timeouts(upstream.provider.as_deref()).with(&upstream.timeouts),
             out_of_credits: policy.cooldown.with(&upstream.cooldown).out_of_credits,
         })
     }

@@ -4,13 +4,15 @@ use crate::builder::Check;
 
 const GOOD: &str = "upstreams: { u: { url: http://127.0.0.1:1/v1 } }\nroutes: { m: [u] }\n";
 const BAD: &str = "upstreams: { u: { url: nowhere } }\nroutes: { m: [u] }\n";
+const CLOCKS: &str =
+    "clocks: connect 3s; a stream's headers 1m, first_token 2m; else answer 10m; idle 5m; deadline 15m\n";
 const SUMMARY: &str = "1 upstream, 1 route, no faults\n";
 
 #[test]
-fn no_faults_is_status_0_and_one_line() {
+fn no_faults_is_status_0() {
     let outcome = Check::of(GOOD).run(&["check", "c.yaml"]);
     assert_eq!(outcome.status, Some(0));
-    assert_eq!(outcome.stdout, format!("c.yaml: {SUMMARY}"));
+    assert_eq!(outcome.stdout, format!("{CLOCKS}c.yaml: {SUMMARY}"));
     assert_eq!(outcome.stderr, "");
 }
 
@@ -27,7 +29,10 @@ fn an_error_is_status_1_and_nothing_on_stdout() {
 fn warnings_alone_are_status_0() {
     let outcome = Check::of(&GOOD.replace("[u]", "[u, u]")).run(&["check", "c.yaml"]);
     assert_eq!(outcome.status, Some(0));
-    assert_eq!(outcome.stdout, "c.yaml: 1 upstream, 1 route, 1 warning\n");
+    assert_eq!(
+        outcome.stdout,
+        format!("{CLOCKS}c.yaml: 1 upstream, 1 route, 1 warning\n")
+    );
     assert!(
         outcome.stderr.starts_with("warning[same-target-twice]"),
         "{}",
@@ -69,16 +74,16 @@ fn the_file_is_searched_in_order() {
         .file("other.yaml", GOOD);
     assert_eq!(
         check.run(&["check"]).stdout,
-        format!("./conf/switchback.yaml: {SUMMARY}")
+        format!("{CLOCKS}./conf/switchback.yaml: {SUMMARY}")
     );
     let check = check.env("SWITCHBACK_CONFIG", "other.yaml");
-    assert_eq!(check.run(&["check"]).stdout, format!("other.yaml: {SUMMARY}"));
+    assert_eq!(check.run(&["check"]).stdout, format!("{CLOCKS}other.yaml: {SUMMARY}"));
     for arguments in [
         &["check", "c.yaml"][..],
         &["check", "-c", "c.yaml"],
         &["check", "--config", "c.yaml"],
     ] {
-        assert_eq!(check.run(arguments).stdout, format!("c.yaml: {SUMMARY}"));
+        assert_eq!(check.run(arguments).stdout, format!("{CLOCKS}c.yaml: {SUMMARY}"));
     }
 }
 

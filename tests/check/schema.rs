@@ -8,7 +8,7 @@ use std::path::Path;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use switchback::classify::{Class, Scope};
-use switchback::config::{self, Config, KeyPolicy, LoadOptions, Loaded};
+use switchback::config::{self, Config, KeyPolicy, LoadOptions, Loaded, Policy, TimeoutOverrides};
 
 use crate::builder::{Check, pem};
 use crate::shipped::shipped;
@@ -231,9 +231,14 @@ fn defaults_are_what_a_file_without_the_key_gets() {
     // A route's own policy is told apart from the one that it inherits.
     let shown = |file: &Value| {
         let config: Config = load(file).config.unwrap();
+        let timeouts = config.policy.timeouts(None);
+        let policy = Policy {
+            timeouts: TimeoutOverrides::default(),
+            ..config.policy
+        };
         let mut shown = format!(
-            "{:#?}{:#?}{:#?}{:#?}{:#?}",
-            config.admin, config.listen, config.upstreams, config.policy, config.server
+            "{:#?}{:#?}{:#?}{policy:#?}{timeouts:#?}{:#?}",
+            config.admin, config.listen, config.upstreams, config.server
         );
         shown += &format!("{:#?}{:#?}", config.log, config.routes[1]);
         shown

@@ -56,7 +56,7 @@ fn the_shortest_file_has_every_default() {
     assert_eq!(upstream.http, HttpVersions::Auto);
     assert!(matches!(upstream.key, Key::None));
     assert!(upstream.key_header.is_none() && upstream.max_inflight.is_none() && !upstream.prefill);
-    assert_eq!(config.policy.timeouts, config::Timeouts::default());
+    assert_eq!(config.policy.timeouts(None), config::Timeouts::default());
     assert_eq!(config.policy.retry, config::Retry::default());
     assert_eq!(config.policy.exhausted, Exhausted::Last);
     assert_eq!(config.server.max_body_bytes, 32 << 20);
@@ -230,8 +230,8 @@ log: { level: debug, format: json }
     assert_eq!(tls.ca.as_deref(), Some(pem("CERTIFICATE").as_bytes()));
     assert_eq!(&*tls.client_cert.as_ref().unwrap().key, pem("PRIVATE KEY").as_bytes());
     assert_eq!(tls.server_name.as_deref(), Some("b.example"));
-    assert_eq!(config.policy.timeouts.deadline, Duration::from_secs(3_600));
-    assert_eq!(config.policy.timeouts.connect, Duration::from_secs(3));
+    assert_eq!(config.policy.timeouts(None).deadline, Duration::from_secs(3_600));
+    assert_eq!(config.policy.timeouts(None).connect, Duration::from_secs(3));
     assert_eq!((config.policy.retry.same_target, config.policy.retry.attempts), (0, 6));
     assert_eq!(config.policy.exhausted, Exhausted::First);
     let server = &config.server;

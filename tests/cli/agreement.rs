@@ -54,7 +54,7 @@ fn scenarios() -> Vec<Scenario> {
             &[("a=500", "a=500"), ("b=hang", "b=timeout")],
         ),
         on_chat(
-            "{ targets: [a, b, c], timeouts: { headers: 400ms, deadline: 600ms } }",
+            "{ targets: [a, b, c], timeouts: { headers: 400ms, answer: 400ms, deadline: 600ms } }",
             &[("a=hang", "a=timeout"), ("b=hang", "b=timeout")],
         ),
         on_chat(
@@ -117,7 +117,7 @@ fn check(scenario: &Scenario) {
          \x20 b: {{ url: \"{}\", provider: openrouter, protocol: [openai, anthropic] }}\n\
          \x20 c: {{ url: \"{}\", provider: openrouter, protocol: [openai, anthropic] }}\n\
          \x20 x: {{ url: \"http://{}/v1\" }}\n\
-         policy: {{ timeouts: {{ headers: 300ms }}, retry: {{ backoff: 5ms }} }}\n\
+         policy: {{ timeouts: {{ headers: 300ms, answer: 300ms }}, retry: {{ backoff: 5ms }} }}\n\
          routes: {{ m: {} }}\n",
         url("a"),
         url("b"),

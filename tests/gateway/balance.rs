@@ -172,7 +172,7 @@ async fn a_failing_poll_changes_nothing_and_is_said_once() {
 async fn no_request_waits_for_a_poll() {
     let (a, b) = (Upstream::always(well()).await, Upstream::always(well()).await);
     a.answer_at(ACCOUNT, Answer::hang());
-    let more = format!("{DEEPSEEK}, timeouts: {{ headers: 2s }}");
+    let more = format!("{DEEPSEEK}, timeouts: {{ headers: 2s, answer: 2s }}");
     let gateway = Gateway::start(yaml(&a.url(), &more, &b.url())).await;
     soon("a poll", async {
         while a.requests_at(ACCOUNT).is_empty() {

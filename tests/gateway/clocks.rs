@@ -1,4 +1,4 @@
-//! The five clocks. Bounds are loose: a busy machine may be late, never early.
+//! The six clocks, and the client's own. Bounds are loose: a busy machine may be late, never early.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,6 +13,12 @@ fn well() -> Answer {
 
 fn policy(timeouts: &str) -> String {
     format!("policy: {{ retry: {{ same_target: 0, backoff: 1ms, max_backoff: 2ms }}, timeouts: {{ {timeouts} }} }}")
+}
+
+/// The log's line on the first attempt that failed.
+async fn failed_attempt(gateway: &Gateway) -> serde_json::Value {
+    let has_clock = |line: &serde_json::Value| line["msg"] == "attempt failed" && line["clock"].is_string();
+    gateway.log.line("a clock that ran out", has_clock).await
 }
 
 /// Much less than the clocks that must not be the ones to fire.
@@ -94,32 +100,107 @@ async fn connect_includes_the_tls_handshake() {
 }
 
 #[tokio::test]
-async fn headers_bounds_an_upstream_that_says_nothing() {
-    let silent = Upstream::always(Answer::hang()).await;
+async fn headers_bounds_the_wait_for_a_stream_and_answer_any_other() {
+    for (clock, request, good) in [
+        ("headers", chat_stream("m"), Answer::sse(stream_of("well"))),
+        ("answer", chat("m"), well()),
+    ] {
+        let silent = Upstream::always(Answer::hang()).await;
+        let good = Upstream::always(good).await;
+        let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy(&format!("{clock}: 300ms"))).await;
+        let begin = Instant::now();
+        let response = gateway.post(CHAT, request).await;
+        assert_eq!(
+            (response.status(), response.header("x-gateway-upstream")),
+            (200, Some("b"))
+        );
+        assert!(
+            begin.elapsed() >= Duration::from_millis(300) && begin.elapsed() < SOON,
+            "{:?}",
+            begin.elapsed()
+        );
+        let ledger = response.ledger();
+        assert_eq!(ledger[0].class.as_deref(), Some("timeout"));
+        assert!(ledger[0].ms >= 300, "{ledger:?}");
+        silent.left().await;
+        assert_eq!(failed_attempt(&gateway).await["clock"], clock);
+    }
+}
+
+#[tokio::test]
+async fn the_clocks_of_a_stream_do_not_bound_the_generation_of_another_answer() {
+    let upstream = Manual::listen().await;
+    let clocks = policy("headers: 200ms, first_token: 200ms");
+    let gateway = Gateway::start(chain(&[upstream.url()]) + &clocks).await;
+    let mut client = gateway.client().await;
+    client.send(post(CHAT, chat("m"))).await;
+    let (mut play, ..) = upstream.request().await;
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    play.answer(&Answer::json(200, completion("a long answer"))).await;
+    let response = client.response().await;
+    assert_eq!((response.status(), response.ledger().len()), (200, 1));
+}
+
+#[tokio::test]
+async fn what_follows_the_header_of_an_answer_has_the_idle_clock() {
+    let begun = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
+    let silent = Upstream::always(Answer::raw(begun).then(Ending::Stall)).await;
     let good = Upstream::always(well()).await;
-    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("headers: 300ms")).await;
-    let begin = Instant::now();
+    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("idle: 300ms, first_token: 60s")).await;
     let response = gateway.post(CHAT, chat("m")).await;
     assert_eq!(
         (response.status(), response.header("x-gateway-upstream")),
         (200, Some("b"))
     );
-    assert!(
-        begin.elapsed() >= Duration::from_millis(300) && begin.elapsed() < SOON,
-        "{:?}",
-        begin.elapsed()
-    );
-    let ledger = response.ledger();
-    assert_eq!(ledger[0].class.as_deref(), Some("timeout"));
-    assert!(ledger[0].ms >= 300, "{ledger:?}");
-    silent.left().await;
+    assert_eq!(failed_attempt(&gateway).await["clock"], "idle");
+}
+
+#[tokio::test]
+async fn a_client_that_says_how_long_it_waits_is_answered_before() {
+    let silent = Upstream::always(Answer::hang()).await;
+    let good = Upstream::always(well()).await;
+    let gateway = Gateway::start(chain(&[silent.url(), good.url()])).await;
+    for name in ["x-stainless-read-timeout", "x-stainless-timeout"] {
+        let begin = Instant::now();
+        let response = gateway
+            .exchange(post_with(CHAT, &format!("{name}: 2\r\n"), chat("m")))
+            .await;
+        assert_eq!(
+            (response.status(), response.header("x-gateway-upstream")),
+            (200, Some("b")),
+            "{name}"
+        );
+        // A quarter of its patience is the next target's.
+        assert!(begin.elapsed() >= Duration::from_millis(1400), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+    }
+    assert_eq!(failed_attempt(&gateway).await["clock"], "client");
+    // Two more would have made it cool down; that the client was impatient says nothing about it.
+    gateway
+        .exchange(post_with(CHAT, "x-stainless-timeout: 1\r\n", chat("m")))
+        .await;
+    assert_eq!(silent.requests().len(), 3);
+    assert!(!gateway.log.text().contains("cooling down"));
+}
+
+#[tokio::test]
+async fn the_last_target_has_what_is_left_of_the_clients_patience() {
+    let silent = Upstream::always(Answer::hang()).await;
+    let gateway = Gateway::start(chain(&[silent.url()])).await;
+    let begin = Instant::now();
+    let response = gateway
+        .exchange(post_with(CHAT, "x-stainless-timeout: 1\r\n", chat("m")))
+        .await;
+    assert_eq!(response.status(), 504, "{}", response.text());
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
 async fn a_1xx_does_not_stop_the_headers_clock() {
     let silent = Upstream::always(Answer::raw("HTTP/1.1 102 Processing\r\n\r\n").then(Ending::Stall)).await;
     let good = Upstream::always(well()).await;
-    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("headers: 300ms")).await;
+    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("answer: 300ms")).await;
     let response = gateway.post(CHAT, chat("m")).await;
     assert_eq!(
         (response.status(), response.header("x-gateway-upstream")),
@@ -218,13 +299,13 @@ async fn every_byte_rearms_idle() {
 async fn the_deadline_cuts_the_running_attempt_and_begins_no_other() {
     let silent = Upstream::always(Answer::hang()).await;
     let good = Upstream::always(well()).await;
-    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("headers: 400ms, deadline: 500ms")).await;
-    // Headers fires first here …
+    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("answer: 400ms, deadline: 500ms")).await;
+    // Its own clock runs out first here …
     assert_eq!(gateway.post(CHAT, chat("m")).await.status(), 200);
     drop(gateway);
     // … and here the deadline does.
     let silent = Upstream::always(Answer::hang()).await;
-    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("headers: 60s, deadline: 500ms")).await;
+    let gateway = Gateway::start(chain(&[silent.url(), good.url()]) + &policy("answer: 60s, deadline: 500ms")).await;
     let begin = Instant::now();
     let response = gateway.post(CHAT, chat("m")).await;
     assert_eq!(response.status(), 504, "{}", response.text());
@@ -267,10 +348,47 @@ async fn the_deadline_never_cuts_what_has_begun() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_closes_after_a_long_silence_is_no_stale_one() {
+    for (silence_ms, is_stale) in [(0, true), (1500, false)] {
+        let upstream = Manual::listen().await;
+        let other = Upstream::always(well()).await;
+        let gateway = Gateway::start(chain(&[upstream.url(), other.url()]) + &policy("answer: 30s")).await;
+        let first = tokio::join!(gateway.post(CHAT, chat("m")), async {
+            let (mut play, ..) = upstream.request().await;
+            play.answer(&well()).await;
+            play
+        });
+        let mut play = first.1;
+        assert_eq!(first.0.status(), 200);
+        let (response, ()) = tokio::join!(gateway.post(CHAT, chat("m")), async {
+            play.request().await;
+            tokio::time::sleep(Duration::from_millis(silence_ms)).await;
+            drop(play);
+            if is_stale {
+                let (mut again, ..) = upstream.request().await;
+                again.answer(&well()).await;
+            }
+        });
+        let served = if is_stale { "a" } else { "b" };
+        assert_eq!(
+            (response.status(), response.header("x-gateway-upstream")),
+            (200, Some(served)),
+            "{silence_ms} ms"
+        );
+        let ledger = response.ledger();
+        assert_eq!(
+            (ledger.len(), ledger[0].class.as_deref()),
+            (2, Some("reset")),
+            "{ledger:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn narrower_scopes_have_their_own_clocks() {
     let silent = Upstream::always(Answer::hang()).await;
     let good = Upstream::always(well()).await;
-    let quick = "timeouts: { headers: 200ms }";
+    let quick = "timeouts: { answer: 200ms }";
     for (upstream, route) in [
         (format!(", {quick}"), "[a, b]".to_owned()),
         (String::new(), format!("[{{ upstream: a, {quick} }}, b]")),

@@ -158,7 +158,7 @@ async fn without_any_answer_the_gateway_gives_an_account() {
 async fn a_clock_at_the_end_makes_it_504() {
     let refusing = format!("http://127.0.0.1:{}", refusing_port().await);
     let silent = Upstream::always(Answer::hang()).await;
-    let policy = format!("policy: {{ {QUICK}, timeouts: {{ headers: 200ms }} }}");
+    let policy = format!("policy: {{ {QUICK}, timeouts: {{ headers: 200ms, answer: 200ms }} }}");
     let gateway = Gateway::start(chain(&[refusing.clone(), silent.url()]) + &policy).await;
     let response = gateway.post(CHAT, chat("m")).await;
     assert_eq!(response.status(), 504);

@@ -274,7 +274,7 @@ async fn a_connection_that_goes_away_ends_what_runs_and_begins_nothing() {
 async fn a_connection_on_which_nothing_is_heard_gets_no_further_request() {
     let pki = Pki::new();
     let mut upstream = H2Upstream::listen(pki.acceptor(&["h2"])).await;
-    let policy = "policy: { retry: { same_target: 0 }, timeouts: { headers: 300ms } }";
+    let policy = "policy: { retry: { same_target: 0 }, timeouts: { headers: 300ms, answer: 300ms } }";
     let gateway = Gateway::start(yaml(&upstream, &pki, policy)).await;
     let silent = async { upstream.exchange().await.left().await };
     let (response, reason) = tokio::join!(gateway.post(CHAT, chat("m")), silent);

@@ -43,7 +43,7 @@ async fn taken(upstream: &Manual) -> Play {
 #[tokio::test]
 async fn a_header_that_drips_is_bounded_as_a_whole() {
     let upstream = Manual::listen().await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 700ms, idle: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 700ms, idle: 20s")).await;
     let dripping = async {
         let mut play = taken(&upstream).await;
         play.send("HTTP/1.1 200 OK\r\nx-drip: ").await;
@@ -58,13 +58,13 @@ async fn a_header_that_drips_is_bounded_as_a_whole() {
     assert_eq!(response.status(), 504, "{}", response.text());
     let ledger = response.ledger();
     assert_eq!((ledger.len(), ledger[0].class.as_deref()), (1, Some("timeout")));
-    gateway.log.says("no response header within the headers clock").await;
+    gateway.log.says("no response header within the answer clock").await;
 }
 
 #[tokio::test]
 async fn an_upload_may_last_longer_than_the_headers_clock() {
     let upstream = Upstream::always(Answer::json(200, "{}")).await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 300ms, idle: 300ms")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 300ms, idle: 300ms")).await;
     let mut client = gateway.client().await;
     client.send(head(20)).await;
     for _ in 0..20 {
@@ -102,7 +102,7 @@ async fn a_client_that_falls_silent_frees_its_place() {
 #[tokio::test]
 async fn an_upstream_that_takes_nothing_is_bounded_too() {
     let upstream = Manual::listen().await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s, idle: 500ms")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s, idle: 500ms")).await;
     let stuck = async {
         let mut play = upstream.accept().await;
         play.head().await;
@@ -141,7 +141,7 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_no_answer() {
     let chat_request = post(CHAT, chat("m"));
     for request in [upload("x").into_bytes(), chat_request] {
         let upstream = Manual::listen().await;
-        let policy = "headers: 20s } , retry: { attempts: 1";
+        let policy = "answer: 20s } , retry: { attempts: 1";
         let gateway = Gateway::start(passthrough(&upstream.url(), "", policy)).await;
         let playing = async {
             let mut play = taken(&upstream).await;
@@ -162,7 +162,7 @@ async fn interim_responses_are_no_attempts_and_bounded() {
     const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
     const DONE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
     let upstream = Manual::listen().await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s")).await;
     let playing = async {
         let mut play = taken(&upstream).await;
         play.send([CONTINUE, HINT, DONE].concat()).await;
@@ -197,7 +197,7 @@ async fn interim_responses_are_no_attempts_and_bounded() {
 #[tokio::test]
 async fn an_early_answer_reaches_a_client_that_still_sends() {
     let upstream = Manual::listen().await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s, idle: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s, idle: 20s")).await;
     let refusal = error("larger than 512 MB", "invalid_request_error", None);
     let playing = async {
         let mut play = upstream.accept().await;
@@ -214,7 +214,7 @@ async fn an_early_answer_reaches_a_client_that_still_sends() {
 #[tokio::test]
 async fn a_client_that_leaves_ends_its_upload() {
     let upstream = Manual::listen().await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s, idle: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s, idle: 20s")).await;
     let mut client = gateway.client().await;
     client.send(head(100) + "half").await;
     let mut play = upstream.accept().await;
@@ -227,7 +227,7 @@ async fn a_client_that_leaves_ends_its_upload() {
 #[tokio::test]
 async fn a_chunked_upload_stays_one() {
     let upstream = Upstream::always(Answer::json(200, "{}").chunked()).await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s")).await;
     let mut client = gateway.client().await;
     client.send(head_with("", "transfer-encoding: chunked\r\n")).await;
     client.send("3\r\nabc\r\n").await;
@@ -247,7 +247,7 @@ async fn a_chunked_upload_stays_one() {
 #[tokio::test]
 async fn a_client_that_waits_to_be_asked_is_asked() {
     let upstream = Upstream::always(Answer::json(200, "{}")).await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s")).await;
     let mut client = gateway.client().await;
     client
         .send(head_with("expect: 100-continue\r\n", "content-length: 4\r\n"))
@@ -262,7 +262,7 @@ async fn a_client_that_waits_to_be_asked_is_asked() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_never_looks_whole() {
     let upstream = Upstream::always(Answer::json(200, "{").then(Ending::Cut)).await;
-    let gateway = Gateway::start(passthrough(&upstream.url(), "", "headers: 20s")).await;
+    let gateway = Gateway::start(passthrough(&upstream.url(), "", "answer: 20s")).await;
     let response = gateway.exchange(upload("x")).await;
     assert_eq!(response.status(), 200);
     assert!(matches!(response.end, End::Aborted(_)), "{:?}", response.end);
@@ -313,7 +313,7 @@ async fn an_upload_passes_over_http_2_on_both_sides() {
     let pki = Pki::new();
     let mut upstream = H2Upstream::listen(pki.acceptor(&["h2"])).await;
     let tls = format!(", tls: {{ ca: \"{}\" }}", pki.ca_file().display());
-    let yaml = passthrough(&upstream.url(), &tls, "headers: 20s, idle: 20s");
+    let yaml = passthrough(&upstream.url(), &tls, "answer: 20s, idle: 20s");
     let gateway = Setup::new(yaml).tls(&pki).start().await;
     let mut client = H2Client::connect(&gateway, &pki).await;
     // More than the windows of either side hold.

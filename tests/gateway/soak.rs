@@ -53,7 +53,7 @@ const BETWEEN_RELOADS: Duration = Duration::from_secs(1);
 
 const POLICY: &str = "
 policy:
-  timeouts: { connect: 2s, headers: 1500ms, first_token: 1500ms, idle: 800ms, deadline: 10s }
+  timeouts: { connect: 2s, headers: 1500ms, answer: 1500ms, first_token: 1500ms, idle: 800ms, deadline: 10s }
   retry: { attempts: 4, same_target: 1, backoff: 20ms, max_backoff: 100ms, max_wait: 1s }
   cooldown: { after: 3, base: 100ms, max: 400ms, out_of_credits: 200ms }
 ";

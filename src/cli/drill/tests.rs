@@ -70,7 +70,7 @@ fn config(routes: Vec<Route>) -> Config {
         ],
         routes,
         policy: Policy {
-            timeouts: Timeouts::default(),
+            timeouts: TimeoutOverrides::default(),
             retry: Retry::default(),
             on: vec![],
             cooldown: Cooldown::default(),

@@ -94,6 +94,7 @@ fn clocks(timeouts: &Timeouts) -> Value {
         "connect_ms": whole_ms(timeouts.connect),
         "headers_ms": whole_ms(timeouts.headers),
         "first_token_ms": whole_ms(timeouts.first_token),
+        "answer_ms": whole_ms(timeouts.answer),
         "idle_ms": whole_ms(timeouts.idle),
     })
 }

@@ -33,8 +33,9 @@ impl Seen {
     }
 }
 
-/// Returns what becomes of an attempt. `left` is the time to the deadline, which cuts a clock short.
-pub(super) fn seen(fate: Fate, step: &Step, left: Duration) -> Seen {
+/// Returns what becomes of an attempt of a request that `streams` or does not. `left` is the time to the deadline, which cuts
+/// a clock short.
+pub(super) fn seen(fate: Fate, step: &Step, streams: bool, left: Duration) -> Seen {
     let timeouts = &step.target.timeouts;
     let (outcome, rule) = match fate {
         Fate::Served => (None, None),
@@ -51,7 +52,8 @@ pub(super) fn seen(fate: Fate, step: &Step, left: Duration) -> Seen {
         Fate::Clock(clock) => {
             let (class, name, limit) = match clock {
                 Clock::Connect => (Class::Connect, "connect", timeouts.connect),
-                Clock::Headers => (Class::Timeout, "headers", timeouts.headers),
+                Clock::Header if streams => (Class::Timeout, "headers", timeouts.headers),
+                Clock::Header => (Class::Timeout, "answer", timeouts.answer),
                 Clock::FirstToken => (Class::Timeout, "first_token", timeouts.first_token),
             };
             let (class, name, cause) = if limit < left {

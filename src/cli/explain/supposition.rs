@@ -13,7 +13,7 @@ pub(super) fn fates() -> String {
     let classes: Vec<&str> = answered().map(|(class, _)| class.name()).collect();
     format!(
         "a status from 400 to 599 (429:2s adds a retry-after); a class of answers ({}); refused; reset; a clock that runs out \
-         (connect, headers or timeout, first_token); ok",
+         (connect; timeout, which is headers or answer as the request is; first_token); ok",
         classes.join(", ")
     )
 }
@@ -56,17 +56,19 @@ pub(super) enum Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
     Connect,
-    Headers,
+    /// The one that bounds the wait for the header: `headers` of a stream, `answer` of any other answer.
+    Header,
     FirstToken,
 }
 
-const SILENT: [(&str, Fate); 7] = [
+const SILENT: [(&str, Fate); 8] = [
     ("ok", Fate::Served),
     ("refused", Fate::Refused),
     ("reset", Fate::Reset),
     ("connect", Fate::Clock(Clock::Connect)),
-    ("headers", Fate::Clock(Clock::Headers)),
-    ("timeout", Fate::Clock(Clock::Headers)),
+    ("headers", Fate::Clock(Clock::Header)),
+    ("answer", Fate::Clock(Clock::Header)),
+    ("timeout", Fate::Clock(Clock::Header)),
     ("first_token", Fate::Clock(Clock::FirstToken)),
 ];
 
@@ -155,7 +157,7 @@ mod tests {
     fn fates_are_read_as_written() {
         for (text, fate) in [
             ("openai=ok", Fate::Served),
-            ("openai=timeout", Fate::Clock(Clock::Headers)),
+            ("openai=timeout", Fate::Clock(Clock::Header)),
             (
                 "openai=429:2s",
                 Fate::Answer {

@@ -10,7 +10,8 @@ use super::explanation::Explanation;
 use super::json::key_name;
 use super::walk::{Attempt, End, Failed, Span, Walk};
 use crate::classify::{Action, Class};
-use crate::config::{Balance, BalanceSource, Exhausted, Timeouts};
+use crate::cli::clocks;
+use crate::config::{Balance, BalanceSource, Exhausted};
 use crate::notation::duration::Short;
 use crate::protocol::Protocol;
 use crate::routing::{Next, Route};
@@ -122,7 +123,7 @@ fn target(page: &mut Page, place: &Place<'_>, asked: &Asked) {
             row(label, &names.join(", "));
         }
     }
-    row("clocks", &clocks(&place.target.timeouts));
+    row("clocks", &clocks::in_words(&place.target.timeouts));
     if let Some(balance) = &place.target.upstream.balance {
         row("balance", &watched(balance.settings()));
     }
@@ -140,16 +141,6 @@ fn passed_over(place: &Place<'_>, asked: &Asked) -> String {
     let protocols = place.target.upstream.protocols.iter().copied();
     let spoken: Vec<&str> = protocols.map(Protocol::name).collect();
     format!("speaks {}, not {}", spoken.join(" and "), asked.protocol.name())
-}
-
-fn clocks(timeouts: &Timeouts) -> String {
-    format!(
-        "connect {}, headers {}, first_token {}, idle {}",
-        Short(timeouts.connect),
-        Short(timeouts.headers),
-        Short(timeouts.first_token),
-        Short(timeouts.idle)
-    )
 }
 
 fn policy(page: &mut Page, route: &Route) {

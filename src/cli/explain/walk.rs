@@ -96,6 +96,7 @@ pub(super) fn walk(course: Course, began: Instant, asked: &Asked, suppositions: 
         kept: LastResort::new(course.route.exhausted),
         course,
         requested: &asked.model,
+        streams: asked.stream,
         began,
         supposed: Supposed {
             suppositions,
@@ -126,6 +127,7 @@ pub(super) fn walk(course: Course, began: Instant, asked: &Asked, suppositions: 
 struct Walker<'a> {
     course: Course,
     requested: &'a str,
+    streams: bool,
     began: Instant,
     /// The target and the status of an answer that failed.
     kept: LastResort<(Arc<str>, u16)>,
@@ -150,7 +152,12 @@ impl Walker<'_> {
         };
         let target = step.name(Some(self.requested));
         let began = self.time;
-        let seen = seen(self.supposed.fate(&step, self.requested), &step, self.left());
+        let seen = seen(
+            self.supposed.fate(&step, self.requested),
+            &step,
+            self.streams,
+            self.left(),
+        );
         self.time = self.time.plus(seen.took, seen.took);
         self.ledger.push(seen.entry(&target));
         let took = seen.took;

@@ -26,7 +26,7 @@ use crate::protocol::{Protocol, StreamKind};
 use crate::transport::connection::{Connection, ConnectionKind};
 use crate::transport::h2_exchange::H2Stream;
 use crate::transport::sending::SendingStream;
-use crate::transport::{Clocks, Heard, Screening, Spoken, Timings};
+use crate::transport::{Beginning, Clocks, Heard, Screening, Spoken, Timings};
 
 /// Far longer than the test may take: no clock is what ends a wait here.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -50,8 +50,8 @@ async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession 
         })),
         body: Segments::from(Bytes::from_static(b"{}")),
         clocks: Clocks {
-            headers: NEVER,
-            first_token: NEVER,
+            beginning: Beginning::Whole { answer: NEVER },
+            makes_way: None,
             idle: NEVER,
             deadline: Instant::now() + NEVER,
         },
