@@ -1,6 +1,7 @@
 //! The meters of a snapshot's requests. Those of routes and targets that a reload keeps are passed on from snapshot to
 //! snapshot.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -33,26 +34,25 @@ impl Meters {
     /// `now`.
     pub fn compile(table: &RouteTable, previous: Option<&Self>, now: Instant) -> Self {
         let epoch = previous.map_or(now, |previous| previous.epoch);
-        let mut known: Vec<Arc<RouteMeter>> =
-            previous.map_or_else(Vec::new, |previous| previous.all_routes().cloned().collect());
+        let known = previous.into_iter().flat_map(Self::all_routes);
+        let mut known: HashMap<Arc<str>, Arc<RouteMeter>> = known
+            .map(|meter| (Arc::clone(&meter.label), Arc::clone(meter)))
+            .collect();
         // Two of one name share their meter: the passthrough, and a route that is called so.
-        let mut route = |label: &Arc<str>| match known.iter().find(|known| known.label == *label) {
-            Some(meter) => Arc::clone(meter),
-            None => {
-                let meter = Arc::new(RouteMeter::new(label));
-                known.push(Arc::clone(&meter));
-                meter
-            }
+        let mut route = |label: &Arc<str>| {
+            let meter = known.entry(Arc::clone(label));
+            Arc::clone(meter.or_insert_with(|| Arc::new(RouteMeter::new(label))))
         };
         let routes = table.routes.iter().chain(&table.passthrough);
-        let targets = table.measured.iter().map(|measured| {
-            let before =
-                previous.and_then(|previous| previous.targets.iter().find(|known| known.label == measured.label));
-            before.map_or_else(
-                || Arc::new(TargetMeter::new(&measured.label, &measured.upstream.name, epoch)),
-                Arc::clone,
-            )
-        });
+        let before = previous.into_iter().flat_map(|previous| &previous.targets);
+        let before: HashMap<&str, &Arc<TargetMeter>> = before.map(|meter| (&*meter.label, meter)).collect();
+        let targets = table
+            .measured
+            .iter()
+            .map(|measured| match before.get(&*measured.label) {
+                Some(meter) => Arc::clone(meter),
+                None => Arc::new(TargetMeter::new(&measured.label, &measured.upstream.name, epoch)),
+            });
         Self {
             epoch,
             targets: targets.collect(),
@@ -91,10 +91,9 @@ impl Meters {
 
     /// Adds everything that is counted. Series that two meters share are shown once.
     pub fn show(&self, exposition: &Exposition) {
-        let mut shown: Vec<&Arc<str>> = Vec::new();
+        let mut shown: HashSet<&str> = HashSet::new();
         for meter in self.all_routes() {
-            if !shown.contains(&&meter.label) {
-                shown.push(&meter.label);
+            if shown.insert(&meter.label) {
                 meter.show(exposition);
             }
         }

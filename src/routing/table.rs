@@ -120,6 +120,7 @@ impl RouteTable {
             upstreams: &upstreams,
             previous: &known,
             measured: RefCell::default(),
+            measured_at: RefCell::default(),
         };
         let mut routes = Vec::new();
         let mut exact = HashMap::new();
@@ -292,6 +293,8 @@ struct Compiler<'a> {
     previous: &'a [Option<&'a Upstream>],
     /// Collected while targets are compiled.
     measured: RefCell<Vec<Measured>>,
+    /// The place of each label among them.
+    measured_at: RefCell<HashMap<Arc<str>, usize>>,
 }
 
 impl Compiler<'_> {
@@ -375,15 +378,15 @@ impl Compiler<'_> {
         health: Option<&Arc<SharedHealth>>,
     ) -> usize {
         let upstream = &self.upstreams[target.upstream];
-        let label = match model {
+        let label: Arc<str> = match model {
             Some(model) => format!("{}/{model}", upstream.name).into(),
             None => Arc::clone(&upstream.name),
         };
         let mut measured = self.measured.borrow_mut();
-        let known = measured.iter().position(|known| known.label == label);
-        known.unwrap_or_else(|| {
+        let mut places = self.measured_at.borrow_mut();
+        *places.entry(label).or_insert_with_key(|label| {
             measured.push(Measured {
-                label,
+                label: Arc::clone(label),
                 upstream: Arc::clone(upstream),
                 health: health.cloned(),
             });

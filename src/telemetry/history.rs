@@ -1,6 +1,7 @@
 //! How a target has fared over the last hour, minute by minute, and its last failures: what the status page shows.
 //!
-//! Its memory (about 27 KiB per target) is allocated once. It is given `now`.
+//! A target that nobody asks has none of it. One that is asked all the time has about 28 KiB: a minute is taken when it is first
+//! recorded in, and used again an hour later. It is given `now`.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,15 +57,15 @@ impl FailureNote {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Records {
-    /// The minutes, by their number modulo how many there are.
-    slots: Box<[Slot]>,
+    /// The minutes, by their number modulo how many there are. Empty before the first attempt.
+    slots: Box<[Option<Box<Slot>>]>,
     /// Sorted, oldest first.
     failures: VecDeque<FailureNote>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Slot {
     /// Minutes since the epoch.
     number: u64,
@@ -114,10 +115,7 @@ impl History {
     pub fn new(epoch: Instant) -> Self {
         Self {
             epoch,
-            records: Mutex::new(Records {
-                slots: vec![Slot::default(); SLOTS].into(),
-                failures: VecDeque::with_capacity(FAILURES_MAX),
-            }),
+            records: Mutex::default(),
         }
     }
 
@@ -125,14 +123,7 @@ impl History {
     pub fn record(&self, attempt: &Attempt, now: Instant) {
         let number = self.minute(now);
         let mut records = self.lock();
-        let slot = &mut records.slots[slot_of(number)];
-        if slot.number != number {
-            *slot = Slot {
-                number,
-                tally: Tally::default(),
-            };
-        }
-        let tally = &mut slot.tally;
+        let tally = records.tally_of(number);
         tally.attempts = tally.attempts.saturating_add(1);
         tally.succeeded = tally.succeeded.saturating_add(u32::from(attempt.succeeded));
         for (histogram, duration) in [
@@ -202,12 +193,27 @@ fn slot_of(number: u64) -> usize {
 }
 
 impl Records {
+    /// Returns what is recorded of the minute `number`, which runs.
+    fn tally_of(&mut self, number: u64) -> &mut Tally {
+        if self.slots.is_empty() {
+            self.slots = (0..SLOTS).map(|_| None).collect();
+        }
+        let slot = self.slots[slot_of(number)].get_or_insert_default();
+        if slot.number != number {
+            **slot = Slot {
+                number,
+                tally: Tally::default(),
+            };
+        }
+        &mut slot.tally
+    }
+
     /// Adds up what happened from the minute `first` to the minute `last`.
     fn tally(&self, first: u64, last: u64) -> Tally {
         let mut sum = Tally::default();
         for number in first..=last {
-            let slot = &self.slots[slot_of(number)];
-            if slot.number == number {
+            let slot = self.slots.get(slot_of(number)).and_then(Option::as_ref);
+            if let Some(slot) = slot.filter(|slot| slot.number == number) {
                 sum.merge(&slot.tally);
             }
         }

@@ -81,8 +81,14 @@ fn every_metric_is_shown_as_it_is_named() {
     let snapshot = compiled("m: [a]", None);
     learn(&snapshot, 2.5, false);
     let target = &snapshot.meters.targets()[0];
-    target.connected(None);
-    target.served(&Served::default(), Instant::now());
+    let took = Some(std::time::Duration::from_millis(1));
+    target.connected(took);
+    let served = Served {
+        headers: took,
+        first_token: took,
+        ..Served::default()
+    };
+    target.served(&served, Instant::now());
     snapshot
         .meters
         .of_route(snapshot.table.route("m").map(|route| &**route), true)
@@ -213,9 +219,61 @@ fn a_reload_keeps_what_remains_and_forgets_the_rest() {
 #[test]
 fn a_route_called_like_ours_is_counted_with_it() {
     let snapshot = compiled("passthrough: [a], unknown: [a], none: [b]", None);
+    let of_route = |route, has_model| snapshot.meters.of_route(route, has_model);
+    for route in snapshot.table.routes.iter().chain(&snapshot.table.passthrough) {
+        of_route(Some(route), true).ended(&request(Outcome::Ok));
+    }
+    for has_model in [true, false] {
+        of_route(None, has_model).ended(&request(Outcome::Ok));
+    }
     let text = metrics(snapshot).render();
     for route in ["passthrough", "unknown", "none"] {
         let series = format!(r#"switchback_fallbacks_total{{route="{route}"}}"#);
         assert_eq!(text.matches(&series).count(), 1, "{series}");
+    }
+}
+
+/// A large configuration has many routes and targets that nobody asks for.
+#[test]
+fn what_nobody_has_asked_for_has_its_states_and_little_else() {
+    let snapshot = compiled("m: [a, b], n: [b]", None);
+    let target = &snapshot.meters.targets()[0];
+    target.connected(None);
+    let route = snapshot.table.route("m").map(|route| &**route);
+    snapshot.meters.of_route(route, true).ended(&request(Outcome::Ok));
+    let text = metrics(snapshot).render();
+    let of = |label: &str| {
+        let lines = text.lines().filter(|line| line.contains(label));
+        lines.filter_map(|line| line.split('{').next()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(r#"route="n""#),
+        ["switchback_route_targets", "switchback_route_targets_skipped"]
+    );
+    assert_eq!(
+        of(r#"target="b/n""#),
+        [
+            // Zero: a rate needs to know where it began.
+            "switchback_attempts_total",
+            "switchback_target_cooldown_remaining_seconds",
+            "switchback_target_cooldown_state",
+        ]
+    );
+    let unused = [
+        r#"switchback_attempt_connections_total{source="new",target="a/m""#,
+        r#"switchback_attempt_headers_seconds_count{target="a/m""#,
+        r#"route="unknown""#,
+        r#"route="none""#,
+    ];
+    for series in unused {
+        assert!(!text.contains(series), "{series}\n{text}");
+    }
+    for series in [
+        r#"switchback_attempt_connections_total{source="pool",target="a/m",upstream="a"} 1"#,
+        r#"switchback_attempts_total{action="deliver",class="ok",target="a/m",upstream="a"} 0"#,
+        r#"switchback_fallbacks_total{route="m"} 0"#,
+        r#"switchback_resumes_total{result="failed",route="m"} 0"#,
+    ] {
+        assert!(text.contains(series), "{series}\n{text}");
     }
 }

@@ -1,12 +1,53 @@
-//! Counters that come into being when they first count.
+//! Series that come into being when they first count: a configuration has far more of them than are ever used.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use prometheus::IntCounter;
+use prometheus::core::Collector;
+use prometheus::{Histogram, IntCounter};
 
 use super::exposition::Exposition;
 use super::names::Metric;
+
+/// One series, or all of a histogram's.
+#[derive(Debug)]
+pub(super) struct Cell<T>(OnceLock<T>);
+
+pub(super) type CounterCell = Cell<IntCounter>;
+pub(super) type HistogramCell = Cell<Histogram>;
+
+impl<T> Default for Cell<T> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<T: Collector + Clone + 'static> Cell<T> {
+    /// `new` makes it when it is first asked for.
+    pub(super) fn get(&self, new: impl FnOnce() -> T) -> &T {
+        self.0.get_or_init(new)
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    pub(super) fn show(&self, exposition: &Exposition) {
+        if let Some(series) = self.0.get() {
+            exposition.add(series.clone());
+        }
+    }
+}
+
+impl CounterCell {
+    /// Shows it, as zero where it has not counted yet: a rate needs to know where it began.
+    pub(super) fn show_from_zero(&self, exposition: &Exposition, metric: &Metric, labels: &[&str]) {
+        match self.0.get() {
+            Some(counter) => exposition.add(counter.clone()),
+            None => exposition.set_counter(metric, labels, 0.0),
+        }
+    }
+}
 
 /// A fixed number of counters, found by their place: without a lock.
 #[derive(Debug)]

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter};
-
 use super::ANSWER_BUCKETS_S;
-use super::cells::Cells;
+use super::cells::{Cells, CounterCell, HistogramCell};
 use super::exposition::Exposition;
 use super::names::{FALLBACKS, REQUEST_BYTES, REQUEST_SECONDS, REQUESTS, RESPONSE_BYTES, RESUMES};
 use crate::telemetry::access::Outcome;
@@ -20,12 +18,12 @@ pub struct RouteMeter {
     /// The route's name as configured, or what stands for requests that no route has.
     pub label: Arc<str>,
     requests: Cells<{ Outcome::ALL.len() * STATUS_CLASSES.len() }>,
-    duration: Histogram,
-    bytes_in: IntCounter,
-    bytes_out: IntCounter,
-    fallbacks: IntCounter,
-    resumed: IntCounter,
-    resume_failed: IntCounter,
+    duration: HistogramCell,
+    bytes_in: CounterCell,
+    bytes_out: CounterCell,
+    fallbacks: CounterCell,
+    resumed: CounterCell,
+    resume_failed: CounterCell,
 }
 
 /// A request that has ended.
@@ -41,16 +39,15 @@ pub struct Request {
 
 impl RouteMeter {
     pub fn new(label: &Arc<str>) -> Self {
-        let labels = [&**label];
         Self {
             label: Arc::clone(label),
             requests: Cells::default(),
-            duration: REQUEST_SECONDS.histogram(&labels, &ANSWER_BUCKETS_S),
-            bytes_in: REQUEST_BYTES.counter(&labels),
-            bytes_out: RESPONSE_BYTES.counter(&labels),
-            fallbacks: FALLBACKS.counter(&labels),
-            resumed: RESUMES.counter(&[&**label, "resumed"]),
-            resume_failed: RESUMES.counter(&[&**label, "failed"]),
+            duration: HistogramCell::default(),
+            bytes_in: CounterCell::default(),
+            bytes_out: CounterCell::default(),
+            fallbacks: CounterCell::default(),
+            resumed: CounterCell::default(),
+            resume_failed: CounterCell::default(),
         }
     }
 
@@ -61,37 +58,50 @@ impl RouteMeter {
         let place = outcome as usize * STATUS_CLASSES.len() + status;
         let new = || REQUESTS.counter(&[&*self.label, outcome.as_str(), STATUS_CLASSES[status]]);
         self.requests.get(place, new).inc();
-        self.duration.observe(request.duration.as_secs_f64());
-        self.bytes_in.inc_by(request.bytes_in);
-        self.bytes_out.inc_by(request.bytes_out);
+        let labels = [&*self.label];
+        let duration = || REQUEST_SECONDS.histogram(&labels, &ANSWER_BUCKETS_S);
+        self.duration.get(duration).observe(request.duration.as_secs_f64());
+        let bytes_in = self.bytes_in.get(|| REQUEST_BYTES.counter(&labels));
+        bytes_in.inc_by(request.bytes_in);
+        let bytes_out = self.bytes_out.get(|| RESPONSE_BYTES.counter(&labels));
+        bytes_out.inc_by(request.bytes_out);
     }
 
     /// A request moved on to its next target.
     pub fn fell_back(&self) {
-        self.fallbacks.inc();
+        self.fallbacks.get(|| FALLBACKS.counter(&[&self.label])).inc();
     }
 
     /// A stream that broke off goes on at another target.
     pub fn resumed(&self) {
-        self.resumed.inc();
+        self.resumed.get(|| RESUMES.counter(&self.resume("resumed"))).inc();
     }
 
     /// A stream that broke off could not be continued.
     pub fn resume_failed(&self) {
-        self.resume_failed.inc();
+        self.resume_failed.get(|| RESUMES.counter(&self.resume("failed"))).inc();
     }
 
+    fn resume(&self, result: &'static str) -> [&str; 2] {
+        [&self.label, result]
+    }
+
+    /// Of a route that nobody has asked for there is nothing to show.
     pub fn show(&self, exposition: &Exposition) {
         self.requests.show(exposition);
-        exposition.add(self.duration.clone());
-        for counter in [
-            &self.bytes_in,
-            &self.bytes_out,
-            &self.fallbacks,
-            &self.resumed,
-            &self.resume_failed,
-        ] {
-            exposition.add(counter.clone());
+        self.duration.show(exposition);
+        self.bytes_in.show(exposition);
+        self.bytes_out.show(exposition);
+        if self.duration.is_used() {
+            self.fallbacks.show_from_zero(exposition, &FALLBACKS, &[&self.label]);
+            self.resumed
+                .show_from_zero(exposition, &RESUMES, &self.resume("resumed"));
+            self.resume_failed
+                .show_from_zero(exposition, &RESUMES, &self.resume("failed"));
+        } else {
+            // The first request still runs.
+            let early = [&self.fallbacks, &self.resumed, &self.resume_failed];
+            early.iter().for_each(|counter| counter.show(exposition));
         }
     }
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{Histogram, IntCounter};
 use tokio::time::Instant;
 
-use super::cells::Pairs;
+use super::cells::{CounterCell, HistogramCell, Pairs};
 use super::exposition::Exposition;
-use super::names::{ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, FIRST_TOKEN_SECONDS, HEADERS_SECONDS};
+use super::names::{ATTEMPTS, CONNECT_SECONDS, CONNECTIONS, FIRST_TOKEN_SECONDS, HEADERS_SECONDS, Metric};
 use super::{ANSWER_BUCKETS_S, CONNECT_BUCKETS_S};
 use crate::telemetry::history::{Attempt, FailureNote, History};
 
@@ -20,13 +19,13 @@ pub struct TargetMeter {
     upstream: Arc<str>,
     /// What the status page shows.
     pub history: History,
-    answered: IntCounter,
+    answered: CounterCell,
     failed: Pairs,
-    opened: IntCounter,
-    reused: IntCounter,
-    connect: Histogram,
-    headers: Histogram,
-    first_token: Histogram,
+    opened: CounterCell,
+    reused: CounterCell,
+    connect: HistogramCell,
+    headers: HistogramCell,
+    first_token: HistogramCell,
 }
 
 /// An attempt whose answer the client got.
@@ -43,40 +42,45 @@ pub struct Served {
 impl TargetMeter {
     /// `epoch`: when the first minute of the history begins.
     pub fn new(label: &Arc<str>, upstream: &Arc<str>, epoch: Instant) -> Self {
-        let labels: [&str; 2] = [label, upstream];
         Self {
             label: Arc::clone(label),
             upstream: Arc::clone(upstream),
             history: History::new(epoch),
-            answered: ATTEMPTS.counter(&[label, upstream, "ok", "deliver"]),
+            answered: CounterCell::default(),
             failed: Pairs::default(),
-            opened: CONNECTIONS.counter(&[label, upstream, "new"]),
-            reused: CONNECTIONS.counter(&[label, upstream, "pool"]),
-            connect: CONNECT_SECONDS.histogram(&labels, &CONNECT_BUCKETS_S),
-            headers: HEADERS_SECONDS.histogram(&labels, &ANSWER_BUCKETS_S),
-            first_token: FIRST_TOKEN_SECONDS.histogram(&labels, &ANSWER_BUCKETS_S),
+            opened: CounterCell::default(),
+            reused: CounterCell::default(),
+            connect: HistogramCell::default(),
+            headers: HistogramCell::default(),
+            first_token: HistogramCell::default(),
         }
     }
 
     /// An attempt has got its connection: a new one within `connect`, or one from the pool.
     pub fn connected(&self, connect: Option<Duration>) {
+        let connections = |source| CONNECTIONS.counter(&[&self.label, &self.upstream, source]);
         match connect {
             Some(connect) => {
-                self.opened.inc();
-                self.connect.observe(connect.as_secs_f64());
+                self.opened.get(|| connections("new")).inc();
+                self.observe(&self.connect, connect, &CONNECT_SECONDS, &CONNECT_BUCKETS_S);
             }
-            None => self.reused.inc(),
+            None => self.reused.get(|| connections("pool")).inc(),
         }
+    }
+
+    fn observe(&self, cell: &HistogramCell, duration: Duration, metric: &Metric, buckets_s: &[f64]) {
+        let new = || metric.histogram(&[&self.label, &self.upstream], buckets_s);
+        cell.get(new).observe(duration.as_secs_f64());
     }
 
     /// An answer has ended, or its client has left.
     pub fn served(&self, attempt: &Served, now: Instant) {
-        self.answered.inc();
+        self.answered.get(|| ATTEMPTS.counter(&self.well())).inc();
         if let Some(headers) = attempt.headers {
-            self.headers.observe(headers.as_secs_f64());
+            self.observe(&self.headers, headers, &HEADERS_SECONDS, &ANSWER_BUCKETS_S);
         }
         if let Some(first_token) = attempt.first_token {
-            self.first_token.observe(first_token.as_secs_f64());
+            self.observe(&self.first_token, first_token, &FIRST_TOKEN_SECONDS, &ANSWER_BUCKETS_S);
         }
         let &Served {
             connect,
@@ -115,13 +119,19 @@ impl TargetMeter {
             .inc(&ATTEMPTS, &[&self.label, &self.upstream], [class, action]);
     }
 
+    /// The labels of attempts that were answered well.
+    fn well(&self) -> [&str; 4] {
+        [&self.label, &self.upstream, "ok", "deliver"]
+    }
+
+    /// Of a target that nobody has asked there is one series, which says so.
     pub fn show(&self, exposition: &Exposition) {
-        for counter in [&self.answered, &self.opened, &self.reused] {
-            exposition.add(counter.clone());
-        }
+        self.answered.show_from_zero(exposition, &ATTEMPTS, &self.well());
+        self.opened.show(exposition);
+        self.reused.show(exposition);
         self.failed.show(exposition);
         for histogram in [&self.connect, &self.headers, &self.first_token] {
-            exposition.add(histogram.clone());
+            histogram.show(exposition);
         }
     }
 }
