@@ -10,7 +10,7 @@ mod machine;
 mod queue;
 mod share;
 
-pub use allocator::give_back_freed;
+pub use allocator::{give_back_freed, give_up_own_freed};
 pub use budget::{Budget, SMALL_BYTES_MAX, most_alone_bytes};
 pub use global::Allocator;
 pub use machine::default_bound_bytes;

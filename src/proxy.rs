@@ -73,10 +73,11 @@ impl Gateway {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = RequestContext;
+    /// Boxed, for Pingora's futures have it in them three times.
+    type CTX = Box<RequestContext>;
 
     fn new_ctx(&self) -> Self::CTX {
-        RequestContext::new(self.snapshot.load_full(), self.in_flight.enter())
+        Box::new(RequestContext::new(self.snapshot.load_full(), self.in_flight.enter()))
     }
 
     /// Takes what the server saw of the request before Pingora read it.

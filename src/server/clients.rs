@@ -22,6 +22,7 @@ use pingora::server::ShutdownWatch;
 use tokio::time::{Instant, sleep};
 
 use super::service_stop::ServiceStop;
+use crate::memory;
 use crate::transport::descriptors;
 use http1::{is_begun, read_on};
 use registry::Place;
@@ -60,7 +61,10 @@ impl Clients {
         move |proxy, stream, shutdown| {
             let (clients, tls, shutdown) = (Arc::clone(&clients), Arc::clone(&tls), shutdown.clone());
             // In a task of its own, so that what Pingora needed to get here is not kept for as long as the connection is open.
-            tokio::spawn(async move { clients.serve(&proxy, stream, &tls, h2c, &shutdown).await });
+            tokio::spawn(async move {
+                clients.serve(&proxy, stream, &tls, h2c, &shutdown).await;
+                memory::give_up_own_freed(Instant::now().into_std());
+            });
             Box::pin(ready(None))
         }
     }

@@ -1,5 +1,6 @@
 //! A stream that breaks off after commit is gone on with by another attempt, where somebody has asked for that.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +15,12 @@ use crate::protocol::resume::Transcript;
 /// Room for a transcript is made by so much at once.
 const STEP_BYTES: usize = 4 * 1024;
 
+type Resumed = Option<(Answer, Arc<Assignment>)>;
+
 /// What a session needs to go on with its stream.
 pub(super) struct Continuity {
-    pub(super) transcript: Transcript,
+    /// Boxed, for Pingora's future has the session in it three times, and few streams have one.
+    pub(super) transcript: Box<Transcript>,
     /// Of the transcript.
     share: Share,
     resume: Arc<dyn Resume>,
@@ -29,7 +33,7 @@ impl Continuity {
         let is_stream = answer.evidence.is_none() && answer.stream_end.is_some() && !answer.has_length;
         let transcript = Transcript::new(assignment.heard.kind, resumable.max_held_bytes).filter(|_| is_stream)?;
         Some(Self {
-            transcript,
+            transcript: Box::new(transcript),
             share: assignment.memory.share(),
             resume: Arc::clone(&resumable.by),
         })
@@ -50,7 +54,13 @@ impl Continuity {
 
     /// The answer that goes on with the stream, and the attempt that it is of. `None`: nobody could, and the stream ends
     /// as `failure` left it.
-    pub(super) async fn resume(&mut self, failure: &Failure) -> Option<(Answer, Arc<Assignment>)> {
+    ///
+    /// Boxed, for whoever reads a stream has it in their future, with each chunk anew, and hardly ever goes this way.
+    pub(super) fn resume<'a>(&'a mut self, failure: &'a Failure) -> Pin<Box<dyn Future<Output = Resumed> + Send + 'a>> {
+        Box::pin(self.resumed_by_another(failure))
+    }
+
+    async fn resumed_by_another(&mut self, failure: &Failure) -> Resumed {
         self.resume.broke_off(failure).await;
         let mut turns = Turns::default();
         while let Some((request, assignment)) = self.resume.next(&self.transcript).await {
