@@ -2,7 +2,7 @@
 //!
 //! The allocator keeps freed memory for a while, in case it is wanted again, and looks at it only when somebody allocates. After
 //! a burst nobody does: what ten thousand connections had would stay for good. So it is asked to look, now and then: by a thread
-//! for what is no thread's own any more, and by each thread for what it has freed itself, when one of its connections closes.
+//! for what is no thread's own any more, and by each thread for what it has freed itself, when connections have closed.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -44,8 +44,10 @@ pub fn give_back_freed() {
 
 /// Gives up what this thread has freed and keeps for itself, unless it did so a moment before `now`.
 pub fn give_up_own_freed(now: Instant) {
-    let is_due = |looked: Option<Instant>| looked.is_none_or(|looked| now.duration_since(looked) >= OWN_EVERY);
-    if is_due(LOOKED.get()) {
+    let is_due = LOOKED
+        .get()
+        .is_none_or(|looked| now.duration_since(looked) >= OWN_EVERY);
+    if is_due {
         LOOKED.set(Some(now));
         // Else a page whose blocks are all free would be kept until it was found so several times.
         collect(true);

@@ -15,10 +15,12 @@ pub(super) mod tls;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 use super::service_stop::ServiceStop;
@@ -37,6 +39,9 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How often idle connections are looked for within the time that they may be idle.
 const LOOKS: u32 = 4;
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(1);
+/// So often after the last connection has closed, one look apart, workers give up what they have freed: one that has just
+/// done so does not, and one that is busy may miss a time.
+const TIDYINGS: u32 = 3;
 
 impl Clients {
     /// Closes connections that have been idle for too long, and all idle ones once `stop` says so.
@@ -44,8 +49,25 @@ impl Clients {
         loop {
             let limit = self.snapshot.load().idle;
             tokio::select! {
-                () = sleep((limit / LOOKS).min(LOOK_EVERY_MAX)) => self.registry.close_idle(limit),
+                () = sleep((limit / LOOKS).min(LOOK_EVERY_MAX)) => {
+                    self.registry.close_idle(limit);
+                    self.tidy_workers();
+                }
                 () = stop.idle_closing() => return self.registry.close_all(),
+            }
+        }
+    }
+
+    /// Has the workers give up the memory that closed connections have left them with. Nobody can be asked for by name, so
+    /// there are more tasks than workers, of which those that are idle take some.
+    fn tidy_workers(&self) {
+        let one_less = |left: u32| left.checked_sub(1);
+        let due = self
+            .tidyings
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        if due.is_ok() {
+            for _ in 0..2 * Handle::current().metrics().num_workers() {
+                tokio::spawn(async { tidy() });
             }
         }
     }
@@ -63,7 +85,8 @@ impl Clients {
             // In a task of its own, so that what Pingora needed to get here is not kept for as long as the connection is open.
             tokio::spawn(async move {
                 clients.serve(&proxy, stream, &tls, h2c, &shutdown).await;
-                memory::give_up_own_freed(Instant::now().into_std());
+                tidy();
+                clients.tidyings.store(TIDYINGS, Ordering::Relaxed);
             });
             Box::pin(ready(None))
         }
@@ -122,6 +145,10 @@ impl Clients {
         }
         stream.ahead.starts_with(H2_PREFACE)
     }
+}
+
+fn tidy() {
+    memory::give_up_own_freed(Instant::now().into_std());
 }
 
 type Handled = Pin<Box<dyn Future<Output = Option<Stream>> + Send + 'static>>;

@@ -1,6 +1,7 @@
 //! What all client connections share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use arc_swap::ArcSwap;
 use pingora::server::ShutdownWatch;
@@ -19,6 +20,8 @@ pub(in crate::server) struct Clients {
     pub(super) registry: Arc<Registry>,
     /// Signals that the service shuts down, to connections that must close while it continues.
     pub(super) closing: ShutdownWatch,
+    /// How often the workers are still to give up what they had freed when the last connection closed.
+    pub(super) tidyings: AtomicU32,
 }
 
 impl Clients {
@@ -28,6 +31,7 @@ impl Clients {
             snapshot: Arc::clone(snapshot),
             registry: Arc::default(),
             closing,
+            tidyings: AtomicU32::new(0),
         }
     }
 
