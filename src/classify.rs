@@ -37,6 +37,9 @@ pub struct Verdict {
     pub is_requests_own: bool,
 }
 
+/// The name that stands for a rule where none applies.
+pub const NO_RULE: &str = "no-rule";
+
 /// Classifies a failed answer. Its work is bounded, whatever the body is.
 pub fn classify(answer: &Signals<'_>) -> Verdict {
     let reading = Reading::of(answer);
@@ -46,7 +49,7 @@ pub fn classify(answer: &Signals<'_>) -> Verdict {
     found.map_or(
         Verdict {
             class: Class::ServerError,
-            rule: "no-rule",
+            rule: NO_RULE,
             basis: Basis::Status,
             is_requests_own: false,
         },

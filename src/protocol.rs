@@ -18,6 +18,7 @@ pub mod request_header;
 pub mod resume;
 pub mod sse;
 pub mod tail;
+pub mod whole_answer;
 
 mod json_head;
 

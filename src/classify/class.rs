@@ -24,6 +24,10 @@ pub enum Class {
     BadRequest,
     Overloaded,
     ServerError,
+    /// A success that is no answer: malformed, or cut before its end.
+    BadAnswer,
+    /// A success without content, tool calls, a refusal, a reason for its end or tokens spent.
+    Empty,
     /// The target does not speak the request's protocol; no attempt is made.
     Protocol,
     /// The upstream has `max_inflight` requests already; no attempt is made.
@@ -82,7 +86,7 @@ enum Seen {
 }
 
 #[rustfmt::skip] // one readable table
-const TABLE: [Row; 18] = {
+const TABLE: [Row; 20] = {
     use Class::*;
     use Scope::{Target, Upstream};
     use Seen::*;
@@ -100,6 +104,8 @@ const TABLE: [Row; 18] = {
         Row { class: BadRequest, name: "bad_request", action: Deliver, cools: None, seen: Answered(400) },
         Row { class: Overloaded, name: "overloaded", action: Retry, cools: Some(Target), seen: Answered(503) },
         Row { class: ServerError, name: "server_error", action: Retry, cools: Some(Target), seen: Answered(500) },
+        Row { class: BadAnswer, name: "bad_answer", action: Fallback, cools: Some(Target), seen: Answered(200) },
+        Row { class: Empty, name: "empty", action: Fallback, cools: Some(Target), seen: Answered(200) },
         Row { class: Protocol, name: "protocol", action: Fallback, cools: None, seen: Settled },
         Row { class: Saturated, name: "saturated", action: Fallback, cools: None, seen: Settled },
         Row { class: NoDescriptors, name: "no_descriptors", action: Fallback, cools: None, seen: Settled },

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::Protocol;
 use super::tail::Cut;
+use super::{Protocol, StreamKind};
 
 /// An error that no upstream has sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,13 +89,39 @@ impl Tried {
 
 /// Writes the last event of a stream that broke off after commit. The connection must then be aborted, never ended
 /// cleanly. OpenAI's SDKs raise on a `data` object with an `error`, Anthropic's only on an event that is named `error`.
-pub fn stream_error_event(protocol: Protocol, cut: Cut, error: &GatewayError, request_id: &str) -> Bytes {
-    let name = match protocol {
-        Protocol::OpenAi => "",
-        Protocol::Anthropic => "event: error\n",
+///
+/// On `/v1/responses` the event is named and typed (<https://platform.openai.com/docs/api-reference/responses-streaming/error>),
+/// with its code and message both at the top, where OpenAI's SDKs look, and in an `error`, where others do. A
+/// `response.failed` follows, which is all that some clients show. What number the stream's last event had is not known: both
+/// say 0, since clients insist on one.
+pub fn stream_error_event(
+    protocol: Protocol,
+    kind: StreamKind,
+    cut: Cut,
+    error: &GatewayError,
+    request_id: &str,
+) -> Bytes {
+    let told = error.to_json(protocol, request_id);
+    let events = match (protocol, kind) {
+        (Protocol::OpenAi, StreamKind::Responses) => {
+            let first = json!({
+                "type": "error", "sequence_number": 0,
+                "code": error.code, "message": error.message, "param": null, "error": told["error"],
+            });
+            let failed = json!({
+                "type": "response.failed", "sequence_number": 0,
+                "response": {
+                    "id": request_id, "object": "response", "status": "failed", "output": [],
+                    "error": { "code": error.code, "message": error.message },
+                },
+            });
+            format!("event: error\ndata: {first}\n\nevent: response.failed\ndata: {failed}\n\n")
+        }
+        (Protocol::OpenAi, _) => format!("data: {told}\n\n"),
+        (Protocol::Anthropic, _) => format!("event: error\ndata: {told}\n\n"),
     };
     let mut event = cut.resync(protocol).to_vec();
-    event.extend_from_slice(format!("{name}data: {}\n\n", error.to_json(protocol, request_id)).as_bytes());
+    event.extend_from_slice(events.as_bytes());
     Bytes::from(event)
 }
 

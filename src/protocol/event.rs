@@ -96,7 +96,12 @@ fn of_chunk(object: &Map<String, Value>) -> Meaning {
         let has = content.iter().any(|key| object.get(*key).is_some_and(is_something));
         return if has { Meaning::Content } else { Meaning::Nothing };
     };
-    let mut meaning = Meaning::Nothing;
+    // A model that has spent tokens has answered, if with nothing.
+    let spent = object.get("usage").and_then(|usage| usage.get("completion_tokens"));
+    let mut meaning = match spent.is_some_and(is_something) && choices.is_empty() {
+        true => Meaning::Content,
+        false => Meaning::Nothing,
+    };
     if choices.iter().any(is_failed_choice) {
         return Meaning::Failure;
     }

@@ -10,6 +10,7 @@ use super::decode::{Decoder, is_encoded};
 use super::event::{Meaning, meaning};
 use super::json_head::{Head, JsonHead};
 use super::sse::Events;
+use super::whole_answer::AnswerFault;
 use super::{HELD_MAX_BYTES, StreamKind};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub struct Judge {
     decoder: Option<Decoder>,
     stage: Stage,
     is_stream: bool,
+    is_json: bool,
     fed_bytes: usize,
     /// Decoded. While sniffing: all of it. For a failure: its body, or the event that reports it.
     text: Vec<u8>,
@@ -73,6 +75,7 @@ impl Judge {
             decoder,
             stage,
             is_stream: announces == Announced::Events && status < 400,
+            is_json: false,
             fed_bytes: 0,
             text: Vec::new(),
         }
@@ -146,6 +149,11 @@ impl Judge {
         self.is_stream
     }
 
+    /// Returns whether the body began as JSON does. Final once decided.
+    pub fn is_json(&self) -> bool {
+        self.is_json
+    }
+
     /// What a failed answer says: the data of the event that reports the error, or the decoded body; at most
     /// [`HELD_MAX_BYTES`], empty if it said nothing.
     pub fn error_payload(&self) -> &[u8] {
@@ -153,6 +161,12 @@ impl Judge {
             Stage::Decided(Judgement::Failed) | Stage::ErrorBody => &self.text,
             _ => &[],
         }
+    }
+
+    /// What is wrong with a failed answer that reports no error: a stream that ended, or a body, without a word.
+    pub fn fault(&self) -> Option<AnswerFault> {
+        let is_empty = self.status < 400 && self.error_payload().trim_ascii().is_empty();
+        is_empty.then_some(AnswerFault::Empty)
     }
 
     fn current(&self) -> Judgement {
@@ -230,6 +244,7 @@ impl Judge {
             }
             Look::Json => {
                 self.is_stream = false;
+                self.is_json = true;
                 self.stage = Stage::Json(JsonHead::new(self.is_known()));
                 let text = std::mem::take(&mut self.text);
                 self.feed_json(&text[mark_bytes..]);

@@ -78,6 +78,15 @@ pub fn code(error: &[u8]) -> Option<String> {
     })
 }
 
+/// Returns whether an error has a code of its own, beyond its type and its status.
+pub fn has_code(error: &[u8]) -> bool {
+    let value: Option<Value> = serde_json::from_slice(error).ok();
+    let code = value
+        .as_ref()
+        .and_then(|value| value.pointer("/error/code").or(value.get("code")));
+    code.is_some_and(|code| code.as_str().is_some_and(|code| !code.is_empty() && code != "404"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

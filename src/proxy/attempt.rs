@@ -106,10 +106,12 @@ impl Attempt {
         let assignment = Arc::new(Assignment {
             connection: Mutex::new(Some(connection)),
             memory: asked.snapshot.memory.clone(),
+            max_held_bytes: asked.snapshot.max_held_bytes,
             body,
             clocks,
             heard: Heard { kind: asked.kind },
             spoken: Spoken {
+                kind: asked.kind,
                 protocol: asked.protocol,
                 request_id: asked.id.header(),
             },

@@ -160,7 +160,8 @@ impl Chain {
 
     /// Keeps a failed answer of this class, if it is better than the one that is kept already.
     pub(super) fn keep(&mut self, class: Class, header: &ResponseHeader, evidence: &Evidence, step: &Step) {
-        self.kept.offer(Worth::of(class, evidence.whole), || Kept {
+        let worth = Worth::of(class, header.status.as_u16(), evidence.whole);
+        self.kept.offer(worth, || Kept {
             header: header.clone(),
             body: evidence.held.clone(),
             whole: evidence.whole,
@@ -168,10 +169,10 @@ impl Chain {
         });
     }
 
-    /// Returns whether the client gets something earlier instead of an answer of this class that has just failed, when
-    /// nothing is left to try.
-    pub(super) fn prefers_kept_to(&self, class: Class) -> bool {
-        self.kept.is_preferred_to(class)
+    /// Returns whether the client gets something earlier instead of an answer of this class and status that has just
+    /// failed, when nothing is left to try.
+    pub(super) fn prefers_kept_to(&self, class: Class, status: u16) -> bool {
+        self.kept.is_preferred_to(Worth::of(class, status, true))
     }
 
     /// Returns the targets that a cooldown has kept out of this request for the model `requested`.
@@ -192,6 +193,9 @@ impl Chain {
     pub(super) fn break_off(&mut self, failure: &Failure, recorder: &mut Recorder<'_>) {
         let Some(attempt) = self.attempt.take() else { return };
         let break_off = BreakOff::of(failure, &attempt.step, attempt.assignment());
+        if matches!(failure, Failure::Broken { fell_silent: true, .. }) {
+            self.course.resume_elsewhere();
+        }
         let action = match self.course.can_resume() {
             true => "resume",
             false => Next::Exhausted.name(),
@@ -218,6 +222,13 @@ impl Chain {
     /// Settles an attempt to resume the stream, which has failed.
     pub(super) fn settle_resuming(&mut self, outcome: &Outcome, details: &Details<'_>, recorder: &mut Recorder<'_>) {
         if let Some(mut attempt) = self.attempt.take() {
+            if outcome.class == Class::BadRequest && attempt.step.target.refused_prefill() {
+                let target = recorder.asked.target_name(&attempt.step);
+                log::warn!(
+                    target = &*target;
+                    "the target refuses to continue an answer: take `prefill` from it; until the next reload it is not asked again"
+                );
+            }
             self.course.pass_over();
             let course = &self.course;
             let decide = || match course.can_resume() {
@@ -244,7 +255,7 @@ impl From<&Failure> for Outcome {
                 | Failure::Silent
                 | Failure::MadeWay
                 | Failure::Deadline => Class::Timeout,
-                Failure::Broken(_) | Failure::Reported(_) => Class::Broken,
+                Failure::Broken { .. } | Failure::Reported(_) => Class::Broken,
             },
             status: None,
             basis: Basis::Status,

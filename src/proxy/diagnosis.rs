@@ -2,13 +2,16 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::recorder::{Details, unix_ms};
 use super::snapshot::Snapshot;
 use crate::body::{BEGINNING_BYTES, Replay};
-use crate::classify::{self, Signals};
+use crate::classify::{self, Basis, Class, Signals, Verdict};
+use crate::protocol::endpoint::{endpoint, names_model};
+use crate::protocol::whole_answer::AnswerFault;
+use crate::protocol::{StreamKind, reported_error};
 use crate::routing::{Cause, Outcome, Step};
 use crate::telemetry::quotation;
 use crate::transport::Evidence;
@@ -49,7 +52,7 @@ pub(super) fn diagnose<'a>(
             texts: &texts,
         }),
     };
-    let verdict = classify::classify(&answer);
+    let verdict = verdict(&answer, evidence, question.header);
     let outcome = Outcome {
         class: verdict.class,
         status: Some(status),
@@ -67,6 +70,44 @@ pub(super) fn diagnose<'a>(
         ..Details::default()
     };
     (outcome, details)
+}
+
+/// Classifies a failed answer; a success that is none says so by itself, unless its words tell more.
+fn verdict(answer: &Signals<'_>, evidence: &Evidence, request: &RequestHeader) -> Verdict {
+    let own = |class, rule| Verdict {
+        class,
+        rule,
+        basis: Basis::Status,
+        is_requests_own: false,
+    };
+    match evidence.fault {
+        Some(AnswerFault::Malformed) => return own(Class::BadAnswer, "malformed-answer"),
+        Some(AnswerFault::Empty) => return own(Class::Empty, "empty-answer"),
+        None => {}
+    }
+    let verdict = classify::classify(answer);
+    if answer.status < 400 && verdict.rule == classify::NO_RULE {
+        return own(Class::BadAnswer, "no-answer");
+    }
+    if verdict.class == Class::BadRequest && lacks_endpoint(answer, request) {
+        return own(Class::Protocol, "no-such-endpoint");
+    }
+    verdict
+}
+
+/// Whether an upstream says no more than that nothing is at the request's path, which other upstreams may well serve. Where all
+/// of an API lies elsewhere, as when chats are not found, somebody has to hear of it.
+fn lacks_endpoint(answer: &Signals<'_>, request: &RequestHeader) -> bool {
+    let endpoint = endpoint(request.uri.path());
+    let is_common = matches!(
+        StreamKind::of_path(endpoint),
+        StreamKind::Chat | StreamKind::Completions | StreamKind::Messages
+    );
+    matches!(answer.status, 404 | 405 | 501)
+        && request.method == Method::POST
+        && names_model(endpoint)
+        && !is_common
+        && !reported_error::has_code(answer.body)
 }
 
 /// Returns what is kept of a provider's words about a request that it has refused. Searching a large body takes

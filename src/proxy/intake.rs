@@ -199,7 +199,7 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
         .into());
     }
     let renames = |step: &Step| step.model.as_deref().is_some_and(|name| *name != *model);
-    let may_resume = ctx.asked.stream && plan.steps.iter().any(|step| step.target.prefill);
+    let may_resume = ctx.asked.stream && plan.steps.iter().any(|step| step.target.can_resume());
     let uses = Uses {
         raw: !plan.steps.iter().all(renames),
         plain: may_resume || plan.steps.iter().any(renames),

@@ -51,7 +51,7 @@ fn reject(asked: &RequestHeader, header: &ResponseHeader, evidence: &Evidence, c
     let (outcome, details) = diagnose(header, evidence, &question, &recorder.asked.snapshot);
     match chain.settle(&outcome, &details, &mut recorder) {
         Next::Deliver => Ok(()),
-        Next::Exhausted if !chain.prefers_kept_to(outcome.class) => {
+        Next::Exhausted if !chain.prefers_kept_to(outcome.class, header.status.as_u16()) => {
             ctx.delivery.exhausted = true;
             Ok(())
         }

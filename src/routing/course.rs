@@ -140,7 +140,7 @@ impl Course {
     /// Returns the current step. If all targets that may be asked are full, those that cool down are asked after all:
     /// asking beats refusing.
     fn current(&mut self, now: Instant) -> Option<Step> {
-        if self.position >= self.plan.steps.len() && self.attempts == 0 && !self.plan.anyway {
+        if self.position >= self.plan.steps.len() && !self.plan.anyway {
             self.plan.ask_resting(now);
         }
         self.plan.steps.get(self.position).cloned()
@@ -158,7 +158,7 @@ impl Course {
 
     fn is_any_able_to_resume(&self, from: usize) -> bool {
         let steps = self.plan.steps.get(from..).unwrap_or_default();
-        steps.iter().any(|step| step.target.prefill)
+        steps.iter().any(|step| step.target.can_resume())
     }
 
     /// Starts an attempt to resume a stream that has broken off: at the target that served it, or at the next one that
@@ -166,7 +166,7 @@ impl Course {
     pub fn begin_resuming(&mut self, now: Instant) -> Turn {
         while self.can_resume() {
             let step = self.plan.steps[self.position].clone();
-            if !step.target.prefill {
+            if !step.target.can_resume() {
                 self.pass_over();
                 continue;
             }
@@ -184,6 +184,14 @@ impl Course {
             }
         }
         Turn::Over
+    }
+
+    /// Lets others resume the stream of a target that has fallen silent: it is asked again only if no other can.
+    pub fn resume_elsewhere(&mut self) {
+        if self.is_any_able_to_resume(self.position + 1) {
+            let silent = self.plan.steps.remove(self.position);
+            self.plan.steps.push(silent);
+        }
     }
 
     fn is_last(&self) -> bool {
@@ -227,7 +235,7 @@ impl Course {
         {
             return Next::Retry { wait };
         }
-        if self.is_last() && !(outcome.class == Class::ForeignState && self.plan.has_makers()) {
+        if self.is_last() && !self.has_more_to_ask(outcome) {
             Next::Exhausted
         } else {
             Next::Fallback
@@ -238,6 +246,12 @@ impl Course {
     /// other did, and that is the answer to the client.
     fn is_foreign_everywhere(&self, outcome: &Outcome) -> bool {
         outcome.class == Class::ForeignState && self.attempts == 1 && self.is_last() && !self.plan.has_makers()
+    }
+
+    /// Returns whether somebody is left who was not in the plan: a target that cools down is asked before the client gets
+    /// an error, and one that may have made the request's state after one that has not.
+    fn has_more_to_ask(&self, outcome: &Outcome) -> bool {
+        !self.plan.resting.is_empty() || (outcome.class == Class::ForeignState && self.plan.has_makers())
     }
 
     /// Returns whether the current target will not be cooling down.

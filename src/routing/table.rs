@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::Instant;
 
@@ -96,8 +97,10 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     pub timeouts: Timeouts,
     pub cooldown: Cooldown,
-    /// The target can continue an unfinished last message.
-    pub prefill: bool,
+    /// The configuration says that the target can continue an unfinished last message.
+    prefill: bool,
+    /// It has refused to do so.
+    has_refused_prefill: AtomicBool,
     /// Its place in [`RouteTable::measured`].
     pub measured: usize,
     /// `None` for a model that only the request names.
@@ -247,6 +250,17 @@ impl Route {
 }
 
 impl Target {
+    /// Returns whether it can be asked to continue an unfinished last message.
+    pub fn can_resume(&self) -> bool {
+        self.prefill && !self.has_refused_prefill.load(Ordering::Relaxed)
+    }
+
+    /// Remembers, until the next reload, that it refuses to continue an unfinished last message. Returns whether that is
+    /// news.
+    pub fn refused_prefill(&self) -> bool {
+        !self.has_refused_prefill.swap(true, Ordering::Relaxed)
+    }
+
     /// Returns `upstream/model` with the model's name there, or `upstream` where a request carries no model.
     pub fn name(&self, model: Option<&str>) -> Arc<str> {
         match model {
@@ -344,6 +358,7 @@ impl Compiler<'_> {
             timeouts: policy.target_timeouts(upstream, &route.timeouts, &target.timeouts),
             cooldown: policy.cooldown.with(&upstream.cooldown).with(&route.cooldown),
             prefill: target.prefill.unwrap_or(upstream.prefill),
+            has_refused_prefill: AtomicBool::new(false),
             measured,
             health,
         })

@@ -10,12 +10,16 @@ use tokio::time::Instant;
 
 use super::assignment::{Assignment, Evidence};
 use super::clock::before;
+use super::clocks::Beginning;
 use super::failure::Failure;
 use super::gathered::Gathered;
 use super::turns::Turns;
 use super::wire::Wire;
+use crate::memory::Share;
+use crate::protocol::StreamKind;
 use crate::protocol::judge::{Judge, Judgement};
 use crate::protocol::tail::StreamEnd;
+use crate::protocol::whole_answer::{self, AnswerFault};
 
 /// How long an error answer's body is waited for before the answer is judged by what is there.
 const ERROR_BODY_CLOCK: Duration = Duration::from_secs(2);
@@ -111,7 +115,15 @@ impl Answer {
             self.held.iter().for_each(|chunk| end.feed(chunk));
             self.stream_end = Some(end);
         }
-        if judgement == Judgement::Failed {
+        let mut fault = (judgement == Judgement::Failed).then(|| judge.fault()).flatten();
+        let is_held_whole = judgement == Judgement::Begun
+            && judge.is_json()
+            && assignment.heard.kind != StreamKind::Other
+            && matches!(assignment.clocks.beginning, Beginning::Whole { .. });
+        if is_held_whole {
+            fault = self.read_whole(assignment, &mut share).await?;
+        }
+        if judgement == Judgement::Failed || fault.is_some() {
             let held: Gathered = self.held.drain(..).collect();
             let held = share.carry(held.finish());
             self.held = VecDeque::from([held.clone()]);
@@ -119,11 +131,52 @@ impl Answer {
                 held,
                 whole: self.wire.is_ended(),
                 payload: Bytes::copy_from_slice(judge.error_payload()),
+                fault,
             });
         } else if let Some(last) = self.held.pop_back() {
             // The last to be handed out takes the share with it.
             self.held.push_back(share.carry(last));
         }
         Ok(())
+    }
+
+    /// Reads an answer that does not stream to its end, so that one that is cut or is no answer can still be replaced.
+    /// Returns what is wrong with it, as far as that can be told: one that is too large to be held passes as it comes.
+    async fn read_whole(&mut self, assignment: &Assignment, share: &mut Share) -> Result<Option<AnswerFault>, Failure> {
+        let clocks = &assignment.clocks;
+        let mut turns = Turns::default();
+        loop {
+            let held_bytes = self.held.iter().map(Bytes::len).sum();
+            if held_bytes > assignment.max_held_bytes || !share.try_grow_to(held_bytes) {
+                return Ok(None);
+            }
+            turns
+                .next()
+                .await
+                .map_err(|turned| Failure::Invalid(turned.to_string()))?;
+            let until = (Instant::now() + clocks.idle).min(clocks.end());
+            match before(until, self.wire.read_body()).await {
+                Ok(Ok(Some(chunk))) => {
+                    turns.moved_on();
+                    self.held.push_back(chunk);
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(_)) => return Err(Failure::Reset { reused: false }),
+                Err(_) if Instant::now() >= clocks.end() => return Err(clocks.at_end(Instant::now())),
+                Err(_) => {
+                    self.wire.fell_silent();
+                    return Err(Failure::Silent);
+                }
+            }
+        }
+        let Some(header) = self.wire.header() else {
+            return Ok(None);
+        };
+        let body: Gathered = self.held.iter().cloned().collect();
+        Ok(whole_answer::fault(
+            assignment.heard.kind,
+            &header.headers,
+            &body.finish(),
+        ))
     }
 }

@@ -15,6 +15,7 @@ use super::trailers::Screening;
 use crate::body::Segments;
 use crate::memory::Budget;
 use crate::protocol::resume::Transcript;
+use crate::protocol::whole_answer::AnswerFault;
 use crate::protocol::{Protocol, StreamKind};
 
 /// One attempt. In the extensions of the upstream request header as an `Arc`.
@@ -23,6 +24,8 @@ pub struct Assignment {
     pub connection: Mutex<Option<Connection>>,
     /// For what is held of its answer.
     pub memory: Budget,
+    /// The most that is held of an answer that does not stream.
+    pub max_held_bytes: usize,
     /// The whole request body.
     pub body: Segments,
     pub clocks: Clocks,
@@ -48,6 +51,8 @@ pub struct Heard {
 /// What the client is spoken to in.
 #[derive(Debug, Clone)]
 pub struct Spoken {
+    /// The kind of stream, whose events have its shape.
+    pub kind: StreamKind,
     /// For the error event of a stream that breaks off after commit.
     pub protocol: Protocol,
     /// The gateway's, which that event names.
@@ -70,6 +75,8 @@ pub struct Evidence {
     pub whole: bool,
     /// The error itself, decoded: the body, or the payload of a stream's error event.
     pub payload: Bytes,
+    /// What is wrong with a success.
+    pub fault: Option<AnswerFault>,
 }
 
 /// Finds an upstream that goes on with a stream. The session that hands the stream out calls it, never two at once.

@@ -33,8 +33,8 @@ pub enum Failure {
     FirstTokenClock,
     #[error("the request's deadline passed")]
     Deadline,
-    #[error("the response broke off after it had begun: {0}")]
-    Broken(String),
+    #[error("the answer broke off after it had begun: {reason}")]
+    Broken { reason: String, fell_silent: bool },
     /// After it had begun, by an event with this data.
     #[error("the upstream reported an error in its stream")]
     Reported(Bytes),
@@ -52,6 +52,35 @@ impl Failure {
             Self::FirstTokenClock => Some("first_token"),
             Self::Deadline => Some("deadline"),
             _ => None,
+        }
+    }
+
+    /// Describes a response that broke off, for this reason.
+    pub fn broken(reason: impl Into<String>) -> Self {
+        Self::Broken {
+            reason: reason.into(),
+            fell_silent: false,
+        }
+    }
+
+    /// Describes a response that broke off with an error of its connection.
+    pub fn broken_by(error: &Error) -> Self {
+        Self::broken(match error.etype() {
+            ErrorType::ConnectionClosed | ErrorType::Custom("PrematureBodyEnd") => {
+                "the upstream closed the connection before the end".to_owned()
+            }
+            ErrorType::ReadError | ErrorType::H2Error | ErrorType::H2Downgrade => {
+                "the upstream's connection broke".to_owned()
+            }
+            other => format!("what the upstream sent could not be read ({})", other.as_str()),
+        })
+    }
+
+    /// Describes a response that broke off by saying nothing more.
+    pub fn fell_silent(what: &str) -> Self {
+        Self::Broken {
+            reason: format!("{what} within the idle clock"),
+            fell_silent: true,
         }
     }
 

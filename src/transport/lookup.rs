@@ -88,7 +88,6 @@ async fn read(wire: &mut Wire, lookup: Lookup<'_>) -> Result<Found, Failure> {
         .header()
         .ok_or_else(|| Failure::Invalid("no header".to_owned()))?
         .clone();
-    let broken = |error: &pingora::Error| Failure::Broken(error.etype().as_str().to_owned());
     let mut body = BytesMut::new();
     let mut turns = Turns::default();
     loop {
@@ -106,7 +105,7 @@ async fn read(wire: &mut Wire, lookup: Lookup<'_>) -> Result<Found, Failure> {
                 turns.moved_on();
             }
             Ok(Ok(None)) => break,
-            Ok(Err(error)) => return Err(broken(&error)),
+            Ok(Err(error)) => return Err(Failure::broken_by(&error)),
             Err(_) => return Err(Failure::Deadline),
         }
     }

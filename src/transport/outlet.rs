@@ -135,11 +135,16 @@ impl Outlet {
         let Some(end) = self.stream_end.as_ref().filter(|_| !self.has_length) else {
             return;
         };
-        let error = GatewayError::new(502, "upstream_broken", format!("the stream broke off: {failure}"));
+        let error = GatewayError::new(502, "upstream_broken", failure.to_string());
         let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
         let cut = if has_whole_events { Cut::Boundary } else { end.cut() };
         let request_id = spoken.request_id.to_str().unwrap_or_default();
-        self.ready
-            .push_back(stream_error_event(spoken.protocol, cut, &error, request_id));
+        self.ready.push_back(stream_error_event(
+            spoken.protocol,
+            spoken.kind,
+            cut,
+            &error,
+            request_id,
+        ));
     }
 }

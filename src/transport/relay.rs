@@ -140,20 +140,17 @@ impl Relayed {
         match (self.wire.awaits(), self.phase) {
             (Awaits::Client, _) => None,
             (Awaits::Room { since }, Phase::Header) => Some((since + idle, Err(Failure::Stalled))),
-            (Awaits::Room { since }, _) => {
-                let reason = "nothing was taken within the idle clock";
-                Some((since + idle, Err(Failure::Broken(reason.to_owned()))))
-            }
+            (Awaits::Room { since }, _) => Some((since + idle, Err(Failure::fell_silent("nothing was taken")))),
             (Awaits::Answer { since }, Phase::Header) => {
                 Some((since + beginning.header(), Err(beginning.without_header())))
             }
             (Awaits::Answer { since }, Phase::Switched) => {
                 Some((self.heard_at.max(since) + SWITCHED_IDLE, Ok(RelayEvent::End)))
             }
-            (Awaits::Answer { since }, _) => {
-                let reason = "nothing came within the idle clock";
-                Some((self.heard_at.max(since) + idle, Err(Failure::Broken(reason.to_owned()))))
-            }
+            (Awaits::Answer { since }, _) => Some((
+                self.heard_at.max(since) + idle,
+                Err(Failure::fell_silent("nothing came")),
+            )),
         }
     }
 
@@ -163,7 +160,7 @@ impl Relayed {
             Phase::Body => match self.wire.read_body().await {
                 Ok(Some(bytes)) => Ok(self.heard(bytes)),
                 Ok(None) => Ok(RelayEvent::End),
-                Err(error) => Err(Failure::Broken(error.etype().as_str().to_owned())),
+                Err(error) => Err(Failure::broken_by(&error)),
             },
             // How a connection ends that speaks another protocol means nothing here: there is no framing that could be
             // left incomplete.

@@ -182,11 +182,10 @@ impl JudgedSession {
             }
             // It has ended; its standing tells how.
             Ok(Ok(None)) => {}
-            Ok(Err(error)) => self.mend(Failure::Broken(error.etype().as_str().to_owned())).await,
+            Ok(Err(error)) => self.mend(Failure::broken_by(&error)).await,
             Err(_) => {
                 wire.fell_silent();
-                self.mend(Failure::Broken("nothing came within the idle clock".to_owned()))
-                    .await;
+                self.mend(Failure::fell_silent("nothing came")).await;
             }
         }
     }
@@ -245,14 +244,14 @@ impl Session for JudgedSession {
         loop {
             if turns.next().await.is_err() {
                 debug_assert!(false, "a response that neither runs, nor is complete, nor broken");
-                self.break_off(Failure::Broken("nothing came of it".to_owned()));
+                self.break_off(Failure::broken("nothing came of it"));
             }
             if let Some(chunk) = self.outlet.take() {
                 return Ok(Some(chunk));
             }
             if let Some(failure) = self.broken.take() {
                 // Kept broken, so that the connection is closed.
-                self.broken = Some(Failure::Broken(String::new()));
+                self.broken = Some(Failure::broken(""));
                 return Err(failure.into_error());
             }
             if self.go_on_after_error().await {
@@ -267,7 +266,7 @@ impl Session for JudgedSession {
                     return Ok(is_news.then(Bytes::new));
                 }
                 Standing::Complete => {}
-                Standing::Broken(reason) => self.mend(Failure::Broken(reason.to_owned())).await,
+                Standing::Broken(reason) => self.mend(Failure::broken(reason)).await,
                 Standing::Running => {
                     self.read_on().await;
                     turns.moved_on();

@@ -28,7 +28,13 @@ pub struct Health {
 #[derive(Debug)]
 enum State {
     /// In use. Counts failures in a row: before an answer began, and after.
-    Closed { failed: u32, broken: u32 },
+    Closed {
+        failed: u32,
+        broken: u32,
+        /// The length of a cooldown that breaks after commit began, until a whole answer has come: that answers begin again
+        /// says little about a target that cuts them.
+        probation: Option<Duration>,
+    },
     /// Skipped until its rest is over; then the next request tries it.
     Open(Rest),
     /// One request tries it, the others still skip it.
@@ -37,7 +43,11 @@ enum State {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Closed { failed: 0, broken: 0 }
+        Self::Closed {
+            failed: 0,
+            broken: 0,
+            probation: None,
+        }
     }
 }
 
@@ -124,7 +134,14 @@ impl Health {
 
     /// Returns whether it can be forgotten: nothing has failed lately, or the failures are old enough.
     pub fn is_forgettable(&self, now: Instant) -> bool {
-        matches!(self.state, State::Closed { failed: 0, broken: 0 }) || self.standing(now) == Standing::Due
+        matches!(
+            self.state,
+            State::Closed {
+                failed: 0,
+                broken: 0,
+                probation: None
+            }
+        ) || self.standing(now) == Standing::Due
     }
 
     /// Gives permission for an attempt, which is the trial if one is due. `None`: it is to be skipped.
@@ -164,12 +181,12 @@ impl Health {
                 None
             }
             State::HalfOpen { rest, trial } if pass.trial == Some(*trial) || pass.granted > rest.since => {
-                let class = rest.class;
-                self.close(class)
+                let rest = *rest;
+                self.close(rest)
             }
             State::Open(rest) if pass.granted > rest.since => {
-                let class = rest.class;
-                self.close(class)
+                let rest = *rest;
+                self.close(rest)
             }
             State::Open(_) | State::HalfOpen { .. } => None,
         }
@@ -177,8 +194,9 @@ impl Health {
 
     /// An answer that had begun has come to its end.
     pub fn completed(&mut self) {
-        if let State::Closed { broken, .. } = &mut self.state {
+        if let State::Closed { broken, probation, .. } = &mut self.state {
             *broken = 0;
+            *probation = None;
         }
     }
 
@@ -190,7 +208,14 @@ impl Health {
         let at_once = setback.opens_at_once(cooldown);
         let base = cooldown.base.min(cooldown.max);
         let (length, again) = match &mut self.state {
-            State::Closed { failed, broken } => {
+            State::Closed {
+                probation: Some(length),
+                ..
+            } if setback.after_commit() => {
+                let doubled = length.saturating_mul(2).min(cooldown.max);
+                (at_once.unwrap_or(base).max(doubled), true)
+            }
+            State::Closed { failed, broken, .. } => {
                 let count = if setback.after_commit() { broken } else { failed };
                 *count = count.saturating_add(1);
                 let enough = cooldown.after > 0 && *count >= cooldown.after;
@@ -269,7 +294,8 @@ impl Health {
             State::Open(rest) | State::HalfOpen { rest, .. }
                 if rest.class == Class::OutOfCredits && rest.since < asked =>
             {
-                self.close(Class::OutOfCredits)
+                let rest = *rest;
+                self.close(rest)
             }
             _ => None,
         }
@@ -295,9 +321,13 @@ impl Health {
         Some(Change::Opened { class, length, again })
     }
 
-    fn close(&mut self, class: Class) -> Option<Change> {
-        self.state = State::default();
-        Some(Change::Closed { class })
+    fn close(&mut self, rest: Rest) -> Option<Change> {
+        self.state = State::Closed {
+            failed: 0,
+            broken: 0,
+            probation: (rest.class == Class::Broken).then_some(rest.length),
+        };
+        Some(Change::Closed { class: rest.class })
     }
 }
 

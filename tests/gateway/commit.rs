@@ -54,7 +54,7 @@ async fn an_error_in_a_json_200_is_a_failure() {
 #[tokio::test]
 async fn json_that_only_mentions_an_error_is_none() {
     for body in [
-        r#"{"error":null,"id":"1","choices":[]}"#,
+        r#"{"error":null,"id":"1","choices":[{"message":{"content":"x"}}]}"#,
         r#"{"id":"1","object":"response","output":[{"type":"message"}],"error":{"message":"late"}}"#,
         r#"["error"]"#,
         r#"{"errors":0}"#,

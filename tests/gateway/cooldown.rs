@@ -292,7 +292,10 @@ async fn the_gateways_own_error_says_when_to_come_back() {
     for (seconds, should_retry) in [("30", None), ("300", Some("false"))] {
         let limited = Upstream::always(limited.clone().header("retry-after", seconds)).await;
         let reset = Upstream::answering([well(), Answer::reset(), Answer::reset()]).await;
-        let gateway = Gateway::start(chain(&[limited.url(), reset.url()]) + &format!("policy: {{ {ONCE} }}")).await;
+        let gone = Upstream::always(Answer::reset()).await;
+        // No attempt is left for the one that cools down.
+        let policy = "policy: { retry: { attempts: 2, same_target: 0 } }";
+        let gateway = Gateway::start(chain(&[limited.url(), reset.url(), gone.url()]) + policy).await;
         assert_eq!(served(&gateway, 1).await, ["b"]);
         let response = gateway.post(CHAT, chat("m")).await;
         assert_eq!(response.status(), 502);

@@ -38,6 +38,7 @@ mod max_inflight;
 mod memory;
 mod metrics;
 mod models;
+mod no_answers;
 mod not_evidence;
 mod notify;
 mod passthrough;

@@ -230,7 +230,12 @@ async fn words_about_errors_are_none() {
 /// Whose answer each of `count` requests gets, when `a` fails so in mid-stream and `b` does not.
 async fn served(path: &str, failing: &str, more: &str, count: usize) -> String {
     let first = Upstream::always(Answer::sse([failing])).await;
-    let second = Upstream::always(Answer::sse([delta("hi") + &finish()])).await;
+    let whole = match path {
+        MESSAGES => message_begun() + &event("message_stop", json!({})),
+        RESPONSES => response_begun() + &event("response.completed", json!({ "response": { "status": "completed" } })),
+        _ => delta("hi") + &finish(),
+    };
+    let second = Upstream::always(Answer::sse([whole])).await;
     let gateway = Gateway::start(chain_with(&[first.url(), second.url()], &format!("{BOTH}{more}"))).await;
     let mut names = String::new();
     for _ in 0..count {

@@ -221,14 +221,16 @@ impl Walker<'_> {
         match (failed.next, own) {
             (next @ (Next::Retry { .. } | Next::Fallback), own) => {
                 if let Some(own) = own {
-                    self.kept.offer(Worth::of(class, true), || own);
+                    self.kept.offer(Worth::of(class, own.1, true), || own);
                 }
                 self.time = self.time.plus(failed.wait.least, failed.wait.most);
                 self.course.advance(next, &failed.outcome, self.now());
                 None
             }
             (Next::Deliver, Some(own)) => Some(End::failure(own)),
-            (Next::Exhausted, Some(own)) if !self.kept.is_preferred_to(class) => Some(End::failure(own)),
+            (Next::Exhausted, Some(own)) if !self.kept.is_preferred_to(Worth::of(class, own.1, true)) => {
+                Some(End::failure(own))
+            }
             (Next::Deliver | Next::Exhausted, _) => Some(self.without_answer()),
         }
     }

@@ -263,7 +263,7 @@ fn events_after_cut(protocol: Protocol, text: &[u8]) -> Vec<(String, String)> {
     let mut end = StreamEnd::new(StreamKind::Chat);
     end.feed(text);
     let error = GatewayError::new(502, "stream_broken", "cut");
-    let last = stream_error_event(protocol, end.cut(), &error, "id-7");
+    let last = stream_error_event(protocol, StreamKind::Chat, end.cut(), &error, "id-7");
     let mut events = Vec::new();
     let mut parser = Events::default();
     for piece in [text, &last[..]] {

@@ -56,8 +56,6 @@ impl RouteMeter {
         let status = if status < STATUS_CLASSES.len() { status } else { 0 };
         let outcome = request.outcome;
         let place = outcome as usize * STATUS_CLASSES.len() + status;
-        let new = || REQUESTS.counter(&[&*self.label, outcome.as_str(), STATUS_CLASSES[status]]);
-        self.requests.get(place, new).inc();
         let labels = [&*self.label];
         let duration = || REQUEST_SECONDS.histogram(&labels, &ANSWER_BUCKETS_S);
         self.duration.get(duration).observe(request.duration.as_secs_f64());
@@ -65,6 +63,9 @@ impl RouteMeter {
         bytes_in.inc_by(request.bytes_in);
         let bytes_out = self.bytes_out.get(|| RESPONSE_BYTES.counter(&labels));
         bytes_out.inc_by(request.bytes_out);
+        // Last, so that whoever sees it counted sees the rest of it, too.
+        let new = || REQUESTS.counter(&[&*self.label, outcome.as_str(), STATUS_CLASSES[status]]);
+        self.requests.get(place, new).inc();
     }
 
     /// A request moved on to its next target.

@@ -43,6 +43,7 @@ impl Screening for Unscreened {
 async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession {
     let assignment = Assignment {
         memory: crate::memory::Budget::new(1 << 20),
+        max_held_bytes: 1 << 16,
         connection: Mutex::new(Some(Connection {
             kind,
             peer,
@@ -59,6 +60,7 @@ async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession 
             kind: StreamKind::Other,
         },
         spoken: Spoken {
+            kind: StreamKind::Other,
             protocol: Protocol::OpenAi,
             request_id: HeaderValue::from_static("id"),
         },
