@@ -42,7 +42,9 @@ pub struct StreamEnd {
     choices: Choices,
     /// The protocol's own end has come.
     is_over: bool,
-    /// The data of the event by which the upstream has reported an error.
+    /// The upstream has reported an error.
+    has_failed: bool,
+    /// The data of the event by which it has.
     reported: Option<Vec<u8>>,
 }
 
@@ -97,6 +99,7 @@ impl StreamEnd {
             event: Event::new(kind),
             choices: Choices::default(),
             is_over: false,
+            has_failed: false,
             reported: None,
         }
     }
@@ -139,6 +142,12 @@ impl StreamEnd {
         self.kind == StreamKind::Other
             || self.is_over
             || self.choices.have_ended() && self.event.outline.choices_so_far().are_among(self.choices)
+    }
+
+    /// Returns whether everything was said: the protocol's own end has come, and is an event of its own. (Behind an error that
+    /// an upstream reports, more may follow.)
+    pub fn has_said_all(&self) -> bool {
+        self.is_over && !self.has_failed && self.cut() == Cut::Boundary
     }
 
     /// Whether the protocol's own end has come, so that nothing of the answer is missing whatever comes now.
@@ -251,7 +260,9 @@ impl StreamEnd {
             _ => false,
         };
         // The first error tells why; what is said after the end changes nothing.
-        if !self.is_over && self.reported.is_none() && (is_named_error || outline.reports_error()) {
+        let is_error = is_named_error || outline.reports_error();
+        self.has_failed |= is_error;
+        if is_error && !self.is_over && self.reported.is_none() {
             self.reported = Some(std::mem::take(&mut data));
         }
         data.clear();

@@ -82,6 +82,11 @@ impl Outlet {
         self.stream_end.as_ref().is_none_or(StreamEnd::is_complete)
     }
 
+    /// Whether a stream has said everything, so that its client need not wait for the upstream to end the response.
+    pub(super) fn has_said_all(&self) -> bool {
+        !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_said_all)
+    }
+
     /// Whether the protocol's own end has come, so that nothing is missing however the connection ends.
     pub(super) fn has_come_to_its_end(&self) -> bool {
         !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_come)

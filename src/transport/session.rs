@@ -13,10 +13,11 @@ use pingora::protocols::http::custom::{BodyWrite, CustomMessageWrite};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::{Digest, UniqueIDType};
 use pingora::{Error, ErrorType, Result};
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::assignment::Assignment;
-use super::clock::IdleClock;
+use super::clock::{IdleClock, before};
 use super::connections::Connections;
 use super::failure::Failure;
 use super::outlet::Outlet;
@@ -25,6 +26,9 @@ use super::trailers::passable;
 use super::turns::Turns;
 use super::wire::Wire;
 use crate::protocol::reported_error::error_in;
+
+/// How long a stream that has said everything may take to end its response, so that its connection can be used again.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub struct JudgedSession {
     connections: Arc<Connections>,
@@ -156,7 +160,10 @@ impl JudgedSession {
     fn standing(&mut self) -> Standing {
         let has_ended = self.wire.as_mut().map_or(self.ended, Wire::is_ended);
         if !has_ended {
-            Standing::Running
+            match self.outlet.has_said_all() {
+                true => Standing::Complete,
+                false => Standing::Running,
+            }
         } else if self.outlet.may_end() {
             Standing::Complete
         } else {
@@ -200,7 +207,8 @@ impl JudgedSession {
         }
     }
 
-    /// Gives the connection back if what is left of the response is there already, and closes it otherwise.
+    /// Gives the connection back if what is left of the response is there already, and closes it otherwise. A stream that has
+    /// said everything is given a moment for its end.
     pub(super) fn release(mut self) {
         if self.answered
             && self.broken.is_none()
@@ -209,9 +217,18 @@ impl JudgedSession {
             wire.drain();
             self.give_back();
         }
-        if let Some(wire) = self.wire {
-            wire.close();
+        let Some(mut wire) = self.wire.take() else { return };
+        if !self.outlet.has_said_all() {
+            return wire.close();
         }
+        let connections = Arc::clone(&self.connections);
+        tokio::spawn(async move {
+            let end = before(Instant::now() + LAST_WORDS, wire.read_body()).await;
+            match end {
+                Ok(Ok(None)) => connections.release(wire),
+                _ => wire.close(),
+            }
+        });
     }
 }
 

@@ -131,10 +131,10 @@ async fn many_answers_with_trailers_at_once_stop_nobody() {
     let watched = Watched::start(yaml(&upstream, &pki, "policy: { retry: { same_target: 0 } }") + "\n").await;
     let mut streams = Vec::new();
     let mut clients = Vec::new();
-    // All of them have their body, and wait for the end.
+    // All of them have their body, and wait for the end: on an endpoint whose answers pass as they come.
     for _ in 0..20 {
         let mut client = watched.gateway.client().await;
-        client.send(post(CHAT, chat("m"))).await;
+        client.send(post("/v1/embeddings", chat("m"))).await;
         let mut stream = upstream.exchange().await.begin(200, "application/json");
         stream.send_data(completion("well").into(), false).unwrap();
         assert_eq!(client.head().await.status(), 200);

@@ -261,3 +261,50 @@ async fn what_breaks_after_its_protocols_end_is_complete() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_stream_is_whole_with_its_protocols_end_and_its_connection_is_kept() {
+    let done = "data: [DONE]\n\n";
+    let upstream = Manual::listen().await;
+    let gateway = Gateway::start(chain(&[upstream.url()])).await;
+    let mut play = None;
+    for _ in 0..3 {
+        let mut client = gateway.client().await;
+        client.send(post(CHAT, chat_stream("m"))).await;
+        let mut playing = match play.take() {
+            None => upstream.accept().await,
+            // The upstream ends its response when the client has long left.
+            Some(playing) => playing,
+        };
+        playing.request().await;
+        playing.begin_sse().await;
+        playing.chunk(delta("all") + &finish()).await;
+        playing.chunk(done).await;
+        let head = client.head().await;
+        assert_eq!(
+            client.rest_of_stream().await,
+            (delta("all") + &finish() + done, End::Clean)
+        );
+        drop(client);
+        let line = gateway.access(head.all("x-gateway-request-id")[0]).await;
+        assert_eq!(line["outcome"], "ok");
+        playing.finish().await;
+        // Time for the connection to return to the pool.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        play = Some(playing);
+    }
+}
+
+#[tokio::test]
+async fn what_follows_an_error_in_a_stream_still_passes() {
+    let failed = "data: {\"error\":{\"message\":\"boom\"}}\n\n";
+    let upstream = Upstream::always(Answer::sse([
+        delta("hi"),
+        failed.to_owned(),
+        "data: [DONE]\n\n".to_owned(),
+    ]))
+    .await;
+    let gateway = Gateway::start(chain(&[upstream.url()])).await;
+    let response = gateway.post(CHAT, chat_stream("m")).await;
+    assert_eq!(response.text(), delta("hi") + failed + "data: [DONE]\n\n");
+}

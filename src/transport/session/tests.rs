@@ -18,8 +18,6 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 
-use tokio::time::Instant;
-
 use super::*;
 use crate::body::Segments;
 use crate::protocol::{Protocol, StreamKind};
