@@ -286,6 +286,8 @@ pub struct Policy {
     pub on: Vec<(OnKey, Action)>,
     pub cooldown: Cooldown,
     pub exhausted: Exhausted,
+    /// After so long a silence, a stream's client is sent a comment. `None`: never.
+    pub keepalive: Option<Duration>,
 }
 
 /// A route's own `policy` keys, where it has any.
@@ -296,6 +298,7 @@ pub struct PolicyOverrides {
     pub on: Vec<(OnKey, Action)>,
     pub cooldown: CooldownOverrides,
     pub exhausted: Option<Exhausted>,
+    pub keepalive: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

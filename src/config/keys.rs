@@ -182,6 +182,7 @@ section! {
 section! {
     POLICY = "policy", "What is done about failures." => {
         "cooldown" = Shape::Section(&COOLDOWN), NONE, "When and for how long failing targets are skipped.";
+        "keepalive" = Duration, NONE, "After so long a silence, a stream that has begun is filled with a comment (off by default).";
         "exhausted" = Word(words::exhausted), Written("last"), "Which answer the client gets when all have failed.";
         "on" = Names { usual: words::classes, others: "^[45][0-9][0-9]$", shape: &Word(words::actions), empty: true }, Written("{}"),
             "Class or status code → what is done.";

@@ -28,6 +28,7 @@ pub(super) fn policy(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -> P
         on: written.on,
         cooldown: Cooldown::default().with(&written.cooldown),
         exhausted: written.exhausted.unwrap_or(Exhausted::Last),
+        keepalive: written.keepalive,
     }
 }
 
@@ -46,6 +47,7 @@ pub(super) fn overrides(reader: &mut Reader<'_>, fields: &Fields<'_>, wider: Tim
     if let Some((node, at)) = fields.section("cooldown") {
         out.cooldown = cooldown(reader, node, at);
     }
+    out.keepalive = duration(reader, fields, "keepalive");
     if let Some(node) = fields.get("exhausted") {
         out.exhausted = reader.one_of(node, "`exhausted`", &EXHAUSTED);
     }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -66,6 +67,8 @@ pub struct Route {
     pub retry: Retry,
     pub timeouts: Timeouts,
     pub exhausted: Exhausted,
+    /// After so long a silence, a stream's client is sent a comment.
+    pub keepalive: Option<Duration>,
     on: Vec<(OnKey, Action)>,
 }
 
@@ -324,6 +327,7 @@ impl Compiler<'_> {
             retry: policy.retry.with(&route.overrides.retry),
             timeouts: policy.timeouts(None).with(&route.overrides.timeouts),
             exhausted: route.overrides.exhausted.unwrap_or(policy.exhausted),
+            keepalive: route.overrides.keepalive.or(policy.keepalive),
             // The route's own come first, so they are found first.
             on: route.overrides.on.iter().chain(&policy.on).copied().collect(),
         }

@@ -1,6 +1,7 @@
 //! What one attempt is asked to do, and what it found.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub struct Assignment {
     pub clocks: Clocks,
     pub heard: Heard,
     pub spoken: Spoken,
+    /// After so long a silence, a stream's client is sent something that keeps its connection alive.
+    pub keepalive: Option<Duration>,
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
     pub timings: Timings,

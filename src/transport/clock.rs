@@ -25,21 +25,28 @@ pub async fn before<T>(until: Instant, work: impl Future<Output = T>) -> Result<
 /// events, and setting a timer costs more than reading one.
 pub(super) struct IdleClock {
     idle: Duration,
+    /// When the wait began that was not over when it was last given up.
+    since: Option<Instant>,
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl IdleClock {
     pub(super) fn new(idle: Duration) -> Self {
-        Self { idle, timer: None }
+        Self {
+            idle,
+            since: None,
+            timer: None,
+        }
     }
 
-    /// What `work` gives, if it does within the clock.
+    /// Returns what `work` gives, if it does within the clock. A wait that is given up goes on with the next one.
     pub(super) async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<T, RunOut> {
         let mut work = std::pin::pin!(work);
         if let Some(done) = work.as_mut().now_or_never() {
+            self.since = None;
             return Ok(done);
         }
-        let until = Instant::now() + self.idle;
+        let until = *self.since.get_or_insert_with(Instant::now) + self.idle;
         let mut turns = Turns::default();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -49,7 +56,10 @@ impl IdleClock {
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(left)));
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
+                done = &mut work => {
+                    self.since = None;
+                    return Ok(done);
+                }
                 () = timer => self.timer = None,
             }
         }

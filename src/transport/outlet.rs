@@ -11,6 +11,7 @@ use super::assignment::{Assignment, Spoken};
 use super::failure::Failure;
 use super::gathered::Gathered;
 use super::resume::Continuity;
+use crate::protocol::StreamKind;
 use crate::protocol::errors::{GatewayError, stream_error_event};
 use crate::protocol::tail::{Cut, StreamEnd};
 
@@ -63,6 +64,21 @@ impl Outlet {
         if !passed.is_empty() {
             self.ready.push_back(passed);
         }
+    }
+
+    /// Whether a stream stands where something of the gateway's own may be put without breaking an event.
+    pub(super) fn is_between_events(&self) -> bool {
+        let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
+        let is_between = |end: &StreamEnd| has_whole_events || end.cut() == Cut::Boundary;
+        !self.has_length && self.ready.is_empty() && self.stream_end.as_ref().is_some_and(is_between)
+    }
+
+    /// Puts something into a stream that its readers pass over, but that keeps what is between alive.
+    pub(super) fn keep_alive(&mut self, kind: StreamKind) {
+        self.ready.push_back(Bytes::from_static(match kind {
+            StreamKind::Messages => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            _ => b": keep-alive\n\n",
+        }));
     }
 
     /// The next bytes for the client, as many as may go at once.

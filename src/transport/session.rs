@@ -182,7 +182,15 @@ impl JudgedSession {
             return self.break_off(Failure::Reset { reused: false });
         };
         let idle = self.idle.get_or_insert_with(|| IdleClock::new(assignment.clocks.idle));
-        match idle.within(wire.read_body()).await {
+        let reading = idle.within(wire.read_body());
+        let read = match assignment.keepalive.filter(|_| self.outlet.is_between_events()) {
+            None => reading.await,
+            Some(every) => match before(Instant::now() + every, reading).await {
+                Ok(read) => read,
+                Err(_) => return self.outlet.keep_alive(assignment.spoken.kind),
+            },
+        };
+        match read {
             Ok(Ok(Some(chunk))) => {
                 self.outlet.feed(chunk);
                 self.tell_reported();

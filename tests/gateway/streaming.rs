@@ -308,3 +308,38 @@ async fn what_follows_an_error_in_a_stream_still_passes() {
     let response = gateway.post(CHAT, chat_stream("m")).await;
     assert_eq!(response.text(), delta("hi") + failed + "data: [DONE]\n\n");
 }
+
+#[tokio::test]
+async fn silence_after_the_beginning_is_filled_between_events_only() {
+    const MESSAGES: &str = "/v1/messages";
+    let ping = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
+    let upstream = Manual::listen().await;
+    let more = ", protocol: [openai, anthropic]";
+    let policy = "policy: { keepalive: 200ms, timeouts: { idle: 1500ms } }";
+    let gateway = Gateway::start(chain_with(&[upstream.url()], more) + policy).await;
+    let begun = event(
+        "content_block_delta",
+        json!({ "delta": { "type": "text_delta", "text": "a" } }),
+    );
+    for (path, begun, filler) in [(CHAT, delta("a"), ": keep-alive\n\n"), (MESSAGES, begun, ping)] {
+        let mut client = gateway.client().await;
+        client.send(post(path, chat_stream("m"))).await;
+        let (mut play, ..) = upstream.request().await;
+        play.begin_sse().await;
+        play.chunk(&begun).await;
+        client.head().await;
+        client.until(&filler.repeat(2)).await;
+        // Nothing is put into the middle of an event.
+        let (half, rest) = begun.split_at(begun.len() / 2);
+        play.chunk(half).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        play.chunk(rest).await;
+        // What the gateway itself sends does not keep a silent upstream alive.
+        let begin = std::time::Instant::now();
+        let (text, end) = client.rest_of_stream().await;
+        assert!(text.contains(&begun), "{text}");
+        assert!(text.contains(filler) && text.contains("upstream_broken"), "{text}");
+        assert_ne!(end, End::Clean);
+        assert!(begin.elapsed().as_secs() < 8, "{:?}", begin.elapsed());
+    }
+}

@@ -70,6 +70,7 @@ fn config(routes: Vec<Route>) -> Config {
         ],
         routes,
         policy: Policy {
+            keepalive: None,
             timeouts: TimeoutOverrides::default(),
             retry: Retry::default(),
             on: vec![],

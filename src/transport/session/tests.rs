@@ -63,6 +63,7 @@ async fn session_on(kind: ConnectionKind, peer: Arc<HttpPeer>) -> JudgedSession 
             request_id: HeaderValue::from_static("id"),
         },
         resumable: None,
+        keepalive: None,
         timings: Timings::default(),
         screening: Arc::new(Unscreened),
         reported: OnceLock::new(),
