@@ -8,7 +8,7 @@ use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use switchback::body::{scan, segments};
+use switchback::body::{Edits, scan, segments};
 
 /// Per row; enough for a steady median.
 const TIME_PER_ROW: Duration = Duration::from_millis(400);
@@ -84,7 +84,8 @@ fn main() -> std::io::Result<()> {
             let body = chat(shape, bytes);
             let facts = scan(&body).map_err(std::io::Error::other)?;
             let (scan_min, scan_median) = measure(|| drop(black_box(scan(black_box(&body)))));
-            let (splice_min, splice_median) = measure(|| drop(black_box(segments(&body, &facts, Some("other/model")))));
+            let (splice_min, splice_median) =
+                measure(|| drop(black_box(segments(&body, &facts, Some("other/model"), Edits::NONE))));
             #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
             let rate = body.len() as f64 / scan_median as f64;
             writeln!(

@@ -6,6 +6,7 @@
 
 mod buffer;
 mod collect;
+mod edit;
 mod encoding;
 mod error;
 mod facts;
@@ -16,6 +17,7 @@ mod scan;
 mod splice;
 
 pub use collect::{Collector, TooLarge};
+pub use edit::Edits;
 pub use encoding::{Decoding, Encoding, EncodingError};
 pub use error::ScanError;
 pub use facts::{Facts, MODEL_BYTES_MAX, Model, Notation};

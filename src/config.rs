@@ -3,12 +3,14 @@
 
 mod admin;
 mod balance;
+mod body_edits;
 mod bounds;
 mod browser;
 mod chain;
 mod clocks;
 mod diagnostic;
 mod document;
+mod edits;
 mod escaped_variables;
 mod file;
 mod files_read;
@@ -52,6 +54,7 @@ pub use admin::of_file as admin_of;
 pub use bounds::ATTEMPTS_MAX;
 pub use browser::ANY_ORIGIN;
 pub use diagnostic::{Diagnostic, Severity};
+pub use edits::BodyEdits;
 pub use files_read::{Content, Read};
 pub use load::{Loaded, load};
 pub use load_options::{KeyPolicy, LoadOptions};
@@ -142,6 +145,7 @@ pub struct Upstream {
     pub tls: UpstreamTls,
     pub timeouts: TimeoutOverrides,
     pub cooldown: CooldownOverrides,
+    pub body: BodyEdits,
     pub prefill: bool,
     pub max_inflight: Option<u32>,
     pub balance: Option<Balance>,
@@ -275,6 +279,7 @@ pub struct UpstreamTarget {
     pub model: Option<Arc<str>>,
     pub timeouts: TimeoutOverrides,
     pub prefill: Option<bool>,
+    pub body: BodyEdits,
 }
 
 /// `policy`: the defaults of every route.

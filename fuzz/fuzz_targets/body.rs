@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value};
-use switchback::body::{scan, segments};
+use switchback::body::{Edits, scan, segments};
 
 const OTHER: &str = "other/\"model\"\\\u{1}";
 
@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let facts = scanned.expect("it has a model");
     let body = Bytes::copy_from_slice(input);
-    let sent: Vec<u8> = segments(&body, &facts, Some(OTHER))
+    let sent: Vec<u8> = segments(&body, &facts, Some(OTHER), Edits::NONE)
         .iter()
         .flat_map(|piece| piece.to_vec())
         .collect();

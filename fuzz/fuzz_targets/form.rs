@@ -4,7 +4,7 @@
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use switchback::body::{boundary, scan_form, segments};
+use switchback::body::{Edits, boundary, scan_form, segments};
 
 const OTHER: &str = "other";
 
@@ -20,7 +20,7 @@ fuzz_target!(|form: Form<'_>| {
         return;
     };
     let body = Bytes::copy_from_slice(form.body);
-    let sent: Vec<u8> = segments(&body, &facts, Some(OTHER))
+    let sent: Vec<u8> = segments(&body, &facts, Some(OTHER), Edits::NONE)
         .iter()
         .flat_map(|piece| piece.to_vec())
         .collect();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Facts, Segments, segments};
+use super::{Edits, Facts, Segments, segments};
 use crate::memory::Share;
 
 /// What is kept of what a body says where that is not sent: its words are told from an upstream's by it.
@@ -128,19 +128,19 @@ impl Replay {
     }
 
     /// The body for a target that knows the model as `model`; `None`: by the name that the body has. What came goes
-    /// out as it came, unless the name changes.
+    /// out as it came, unless the name changes or something is edited.
     #[must_use]
-    pub fn outgoing(&self, model: Option<&str>) -> Outgoing {
+    pub fn outgoing(&self, model: Option<&str>, edits: Edits<'_>) -> Outgoing {
         let renamed = model.filter(|model| self.facts.model.as_ref().is_some_and(|own| own.name != *model));
         let (segments, is_decoded) = match &self.form {
-            Form::Plain(body) => (segments(body, &self.facts, renamed), false),
-            Form::Compressed { raw, .. } | Form::Raw { raw, .. } if renamed.is_none() => {
+            Form::Plain(body) => (segments(body, &self.facts, renamed, edits), false),
+            Form::Compressed { raw, .. } | Form::Raw { raw, .. } if renamed.is_none() && edits.is_empty() => {
                 (Segments::from(raw.clone()), false)
             }
             Form::Compressed { decoded, .. } | Form::Decoded(decoded) => {
-                (segments(decoded, &self.facts, renamed), true)
+                (segments(decoded, &self.facts, renamed, edits), true)
             }
-            // No target that is asked renames it, or it would be there decoded.
+            // No target that is asked changes it, or it would be there decoded.
             Form::Raw { raw, .. } => (Segments::from(raw.clone()), false),
         };
         Outgoing { segments, is_decoded }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn sent(replay: &Replay, model: Option<&str>) -> (String, bool) {
-        let outgoing = replay.outgoing(model);
+        let outgoing = replay.outgoing(model, Edits::NONE);
         let bytes: Vec<u8> = outgoing.segments.into_iter().flatten().collect();
         let text = String::from_utf8(bytes).unwrap();
         (text.trim_end().to_owned(), outgoing.is_decoded)

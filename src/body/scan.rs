@@ -2,6 +2,8 @@
 
 mod walk;
 
+pub(super) use self::walk::members;
+
 use std::fmt;
 use std::ops::Range;
 

@@ -27,7 +27,7 @@ macro_rules! and_section {
 }
 
 use Absent::{Required, Told, Written};
-use Shape::{Amount, Duration, Flag, List, Names, Number, OneOf, Reserved, Size, Suggested, Text, Word};
+use Shape::{Amount, Duration, Flag, Json, List, Names, Number, OneOf, Reserved, Size, Suggested, Text, Word};
 
 const NONE: Absent = Told("none");
 const COUNT_MAX: u32 = bounds::ATTEMPTS_MAX;
@@ -92,6 +92,7 @@ section! {
 section! {
     UPSTREAM = "upstream", "A provider's endpoint." => {
         "url" = Text, Required, "The base URL that one would give the provider's own SDK: `https://api.openai.com/v1`, `https://api.anthropic.com`.";
+        "body" = Shape::Section(&BODY), NONE, "Members of each request's JSON body that are set or dropped.";
         "balance" = OneOf(&[Word(words::balance_presets), Shape::Section(&BALANCE)]), NONE,
             "How the remaining credit is read: by a provider's name, or a mapping.";
         "cooldown" = Shape::Section(&COOLDOWN), Told("from `policy`"), "When and for how long it is skipped.";
@@ -153,10 +154,19 @@ section! {
 
 section! {
     TARGET_FIELDS = "target", "A model at an upstream." => {
+        "body" = Shape::Section(&BODY), Told("from the upstream"), "Members of each request's JSON body that are set or dropped.";
         "model" = Text, Told("the requested name"), "Its name there; `*` stands for the requested name.";
         "prefill" = Flag, Told("from the upstream"), "It continues a trailing assistant message.";
         "timeouts" = Shape::Section(&TIMEOUTS), Told("from the route"), "Its own clocks.";
-        "upstream" = Text, Required, "A name from `upstreams`.";
+        "target" = Text, NONE, "`UPSTREAM/MODEL`, in place of `upstream` and `model`.";
+        "upstream" = Text, Told("one of `upstream` and `target`"), "A name from `upstreams`.";
+    }
+}
+
+section! {
+    BODY = "body", "What is changed in JSON bodies." => {
+        "drop" = List(&Text), NONE, "Names of top-level members to leave out.";
+        "set" = Names { usual: no_names, others: "", shape: &Json, empty: true }, NONE, "Top-level members, and the values that they get.";
     }
 }
 

@@ -8,11 +8,10 @@ use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::reader::{Entry, Fields, Reader, Text, quotable, quote};
 use super::source::Place;
-use super::{Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
-use super::{keys, policy, quantity};
+use super::{BodyEdits, Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
+use super::{body_edits, keys, policy, quantity};
 
-const TARGET_FORMS: &str =
-    "a target is `UPSTREAM`, `UPSTREAM/MODEL`, `{ upstream, model }`, `{ spread: [...] }` or `{ route: NAME }`";
+const TARGET_FORMS: &str = "a target is `UPSTREAM`, `UPSTREAM/MODEL`, `{ upstream, model }`, `{ target: UPSTREAM/MODEL, … }`, `{ spread: [...] }` or `{ route: NAME }`";
 
 /// A route, and where its parts stand: for the checks that see all routes together.
 pub(super) struct Draft<'n> {
@@ -149,32 +148,41 @@ fn upstream_target(
 ) -> Option<UpstreamTarget> {
     match &node.value {
         Value::Scalar(_) => {
-            let text = reader.text(node, "a target")?;
-            let (name, model) = text
-                .value
-                .split_once('/')
-                .map_or((text.value.as_str(), None), |(name, model)| (name, Some(model)));
-            if model == Some("") {
-                let message = format!("{} names no model after the slash", quote(text.written));
-                reader.report(Diagnostic::error("bad-target", text.place, message).help(TARGET_FORMS));
-                return None;
-            }
-            let written = text.written.split('/').next().unwrap_or(text.written);
-            let upstream = known_upstream(reader, &text, name, written, scope)?;
+            let (upstream, model) = written_target(reader, node, scope)?;
             Some(UpstreamTarget {
                 upstream,
-                model: model.map(Into::into),
+                model,
                 timeouts: Default::default(),
                 prefill: None,
+                body: BodyEdits::default(),
             })
         }
         Value::Mapping(_) => {
             let fields = reader.fields(node, node.place, "a target", &keys::TARGET_FIELDS)?;
-            let upstream = fields.required(reader, "upstream").and_then(|node| {
-                let text = reader.text(node, "`upstream`")?;
-                known_upstream(reader, &text, &text.value, text.written, scope)
-            });
-            let model = fields.get("model").and_then(|node| model(reader, node));
+            let (upstream, model) = match fields.get("target") {
+                Some(node) => {
+                    for name in ["upstream", "model"] {
+                        if let Some(at) = fields.key_place(name) {
+                            let message = format!("`{name}` beside `target`, which names both");
+                            reader
+                                .report(Diagnostic::error("bad-target", at, message).help("keep one of the two forms"));
+                        }
+                    }
+                    written_target(reader, node, scope)
+                        .map_or((None, None), |(upstream, model)| (Some(upstream), model))
+                }
+                None => {
+                    let upstream = fields.required(reader, "upstream").and_then(|node| {
+                        let text = reader.text(node, "`upstream`")?;
+                        known_upstream(reader, &text, &text.value, text.written, scope)
+                    });
+                    (upstream, fields.get("model").and_then(|node| model(reader, node)))
+                }
+            };
+            let body = fields.section("body");
+            let body = body
+                .map(|(node, at)| body_edits::body(reader, node, at))
+                .unwrap_or_default();
             let timeouts = fields.section("timeouts").map(|(node, at)| {
                 let wider = upstream.map_or_else(
                     || scope.policy.timeouts(None).with(&timeouts),
@@ -195,6 +203,7 @@ fn upstream_target(
                 model,
                 timeouts: timeouts.unwrap_or_default(),
                 prefill,
+                body,
             })
         }
         Value::Nothing | Value::Sequence(_) | Value::Unquoted => {
@@ -203,6 +212,23 @@ fn upstream_target(
             None
         }
     }
+}
+
+/// `UPSTREAM` or `UPSTREAM/MODEL`.
+fn written_target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -> Option<(usize, Option<Arc<str>>)> {
+    let text = reader.text(node, "a target")?;
+    let (name, model) = text
+        .value
+        .split_once('/')
+        .map_or((text.value.as_str(), None), |(name, model)| (name, Some(model)));
+    if model == Some("") {
+        let message = format!("{} names no model after the slash", quote(text.written));
+        reader.report(Diagnostic::error("bad-target", text.place, message).help(TARGET_FORMS));
+        return None;
+    }
+    let written = text.written.split('/').next().unwrap_or(text.written);
+    let upstream = known_upstream(reader, &text, name, written, scope)?;
+    Some((upstream, model.map(Into::into)))
 }
 
 fn model(reader: &mut Reader<'_>, node: &Node) -> Option<Arc<str>> {

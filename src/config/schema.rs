@@ -71,6 +71,7 @@ fn written(text: &str) -> Value {
 fn shape(of: &'static Shape, definitions: &mut Map<String, Value>) -> Value {
     match of {
         Shape::Text | Shape::Reserved => json!({ "type": ["string", "number", "boolean"] }),
+        Shape::Json => json!(true),
         Shape::Duration => pattern(
             &["string"],
             r"^(?=.*[1-9])\+?[0-9]*\.?[0-9]+\s*(ms|s|m|h)$",

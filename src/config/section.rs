@@ -32,6 +32,8 @@ pub(super) enum Absent {
 pub(super) enum Shape {
     /// Any single value.
     Text,
+    /// Whatever JSON can say.
+    Json,
     Duration,
     /// Zero or more, with a fraction.
     Amount,

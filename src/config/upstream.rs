@@ -9,8 +9,10 @@ use super::interpolate::Origin;
 use super::reader::{Entry, Fields, Reader, quote};
 use super::source::Place;
 use super::words::HTTP_VERSIONS;
-use super::{BaseUrl, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls};
-use super::{balance, headers, keys, policy, provider, quantity, secret, tls, url};
+use super::{
+    BaseUrl, BodyEdits, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls,
+};
+use super::{balance, body_edits, headers, keys, policy, provider, quantity, secret, tls, url};
 use crate::notation::nearest::nearest;
 use crate::protocol::Protocol;
 
@@ -121,6 +123,9 @@ fn requests(reader: &mut Reader<'_>, fields: &Fields<'_>, upstream: &mut Upstrea
     if let Some((node, at)) = fields.section("forward_headers") {
         upstream.forward_headers = headers::forwarded(reader, node, at, &upstream.remove_headers);
     }
+    if let Some((node, at)) = fields.section("body") {
+        upstream.body = body_edits::body(reader, node, at);
+    }
     if let Some((node, at)) = fields.section("query") {
         upstream.query = headers::query(reader, node, at);
     }
@@ -143,6 +148,7 @@ fn blank(name: &str) -> Upstream {
         tls: UpstreamTls::default(),
         timeouts: TimeoutOverrides::default(),
         cooldown: CooldownOverrides::default(),
+        body: BodyEdits::default(),
         prefill: false,
         max_inflight: None,
         balance: None,

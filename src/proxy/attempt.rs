@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::asked::Asked;
 use super::break_off::BreakOff;
 use super::recorder::{Details, Failed, Recorder};
-use crate::body::Segments;
+use crate::body::{Edits, Segments};
 use crate::classify::Class;
+use crate::config::BodyEdits;
 use crate::routing::{Entry, Next, Outcome, Step};
 use crate::telemetry::metrics::Served;
 use crate::transport::{Assignment, Clocks, Connection, Failure, Heard, Resumable, Spoken, Timings};
@@ -250,5 +251,14 @@ impl Attempt {
     fn waited(&self, now: Instant) -> Duration {
         let timings = self.assignment().map(|assignment| &assignment.timings);
         timings.map_or(Duration::ZERO, |timings| timings.waited(now))
+    }
+}
+
+/// What is changed in a body that goes to the target of `step`.
+pub(super) fn edits(step: &Step) -> Edits<'_> {
+    let BodyEdits { set, drop } = &step.target.body;
+    Edits {
+        set: set.as_slice(),
+        drop: drop.as_slice(),
     }
 }

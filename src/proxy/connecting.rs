@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 use tokio::time::{Instant, sleep};
 
 use super::asked::Asked;
+use super::attempt::edits;
 use super::chain::Chain;
 use super::context::RequestContext;
 use super::headers::{self, Sending};
@@ -91,7 +92,7 @@ pub(super) fn address(
     let Some((step, Ok(connection))) = chain.take_opened() else {
         return Error::e_explain(ErrorType::InternalError, "a request without its connection");
     };
-    let body = chain.body.outgoing(step.model.as_deref());
+    let body = chain.body.outgoing(step.model.as_deref(), edits(&step));
     let sending = Sending::Whole {
         body: &body,
         stream: asked.stream,

@@ -198,11 +198,16 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
         }
         .into());
     }
-    let renames = |step: &Step| step.model.as_deref().is_some_and(|name| *name != *model);
+    let changes = |step: &Step| {
+        let is_renamed = step.model.as_deref().is_some_and(|name| *name != *model);
+        is_renamed || !step.target.body.is_empty()
+    };
     let may_resume = ctx.asked.stream && plan.steps.iter().any(|step| step.target.can_resume());
+    // Those that were left out may be asked in the end.
+    let all = || plan.steps.iter().chain(&plan.resting).chain(&plan.makers);
     let uses = Uses {
-        raw: !plan.steps.iter().all(renames),
-        plain: may_resume || plan.steps.iter().any(renames),
+        raw: !all().all(changes),
+        plain: may_resume || all().any(changes),
     };
     body.keep_for(uses, ctx.asked.snapshot.memory.share());
     Ok(trying(Chain::new(Arc::clone(route), plan, body, client(session, ctx))))

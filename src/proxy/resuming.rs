@@ -11,12 +11,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::asked::Asked;
+use super::attempt::edits;
 use super::chain::Chain;
 use super::diagnosis::{Question, diagnose};
 use super::headers::{self, Sending};
 use super::off_workers::INLINE_MAX_BYTES;
 use super::recorder::{Details, Progress, Recorder};
-use crate::body::{Outgoing, Segments, Uses};
+use crate::body::{Facts, Outgoing, Uses, segments};
 use crate::protocol::resume::{Transcript, continuing};
 use crate::routing::{Outcome, Step};
 use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resume, Wanted};
@@ -110,7 +111,7 @@ impl Resuming {
         }?;
         share.shrink_to(body.len());
         let body = Outgoing {
-            segments: Segments::from(share.carry(body)),
+            segments: segments(&share.carry(body), &Facts::default(), None, edits(step)),
             is_decoded: true,
         };
         let mut header = self.header.clone();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::classify::{Action, Class};
-use crate::config::{self, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts};
+use crate::config::{
+    self, BodyEdits, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts,
+};
 use crate::notation::{glob, nearest};
 use crate::protocol::Protocol;
 use crate::protocol::endpoint::endpoint;
@@ -100,6 +102,8 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     pub timeouts: Timeouts,
     pub cooldown: Cooldown,
+    /// What is changed in each body that it is sent.
+    pub body: BodyEdits,
     /// The configuration says that the target can continue an unfinished last message.
     prefill: bool,
     /// It has refused to do so.
@@ -361,6 +365,7 @@ impl Compiler<'_> {
             model: target.model.clone(),
             timeouts: policy.target_timeouts(upstream, &route.timeouts, &target.timeouts),
             cooldown: policy.cooldown.with(&upstream.cooldown).with(&route.cooldown),
+            body: upstream.body.with(&target.body),
             prefill: target.prefill.unwrap_or(upstream.prefill),
             has_refused_prefill: AtomicBool::new(false),
             measured,
@@ -419,6 +424,7 @@ impl Compiler<'_> {
             model: None,
             timeouts: TimeoutOverrides::default(),
             prefill: None,
+            body: BodyEdits::default(),
         };
         let index = self.config.routes.len();
         let route = config::Route {

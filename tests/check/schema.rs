@@ -119,7 +119,7 @@ fn every_section() -> Value {
         "admin": { "address": "127.0.0.1:9091" },
         "upstreams": { "u": {
             "url": "https://a.example", "key": { "env": "SET" }, "tls": { "ca": "cert.pem" }, "timeouts": {}, "cooldown": {},
-            "balance": { "from": "openrouter" },
+            "balance": { "from": "openrouter" }, "body": {},
         } },
         "routes": {
             "m": { "targets": [{ "upstream": "u" }, { "spread": [{ "target": "u/a" }] }, { "route": "n" }] },
@@ -132,7 +132,7 @@ fn every_section() -> Value {
 }
 
 /// Where [`every_section`] has each section of the schema.
-const PLACES: [(&str, &str); 20] = [
+const PLACES: [(&str, &str); 21] = [
     ("configuration", ""),
     ("admin", "/admin"),
     ("listener", "/listen/0"),
@@ -140,6 +140,7 @@ const PLACES: [(&str, &str); 20] = [
     ("upstream", "/upstreams/u"),
     ("key", "/upstreams/u/key"),
     ("balance", "/upstreams/u/balance"),
+    ("body", "/upstreams/u/body"),
     ("upstream-tls", "/upstreams/u/tls"),
     ("route", "/routes/m"),
     ("target", "/routes/m/targets/0"),

@@ -11,6 +11,7 @@ mod balance;
 mod blocked_log;
 mod blocked_manager;
 mod body;
+mod body_edits;
 mod browsers;
 mod choices;
 mod client_headers;

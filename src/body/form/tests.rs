@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::body::segments;
+use crate::body::{Edits, segments};
 
 const B: &[u8] = b"b0undary";
 
@@ -332,7 +332,7 @@ proptest! {
         let model = facts.model.clone().unwrap();
         prop_assert_eq!(&model.name, &own);
 
-        let sent: Vec<u8> = segments(&body, &facts, Some(&other)).iter().flat_map(|piece| piece.to_vec()).collect();
+        let sent: Vec<u8> = segments(&body, &facts, Some(&other), Edits::NONE).iter().flat_map(|piece| piece.to_vec()).collect();
         prop_assert_eq!(&sent[..model.span.start], &body[..model.span.start]);
         prop_assert!(sent.ends_with(&body[model.span.end..]));
         let mut expected = naive(&body);

@@ -13,7 +13,7 @@ fn joined(segments: &Segments) -> Vec<u8> {
 fn only_the_value_changes() {
     let body = Bytes::from_static(b"{ \"k\": 1e999,\t\"model\" :\"gpt\\u002d4o\" ,\"x\":\"\\ud800\", \"k\":-0}\n");
     let facts = scan(&body).unwrap();
-    let sent = segments(&body, &facts, Some("a/\"b\"\\\u{1}é"));
+    let sent = segments(&body, &facts, Some("a/\"b\"\\\u{1}é"), Edits::NONE);
     let expected = "{ \"k\": 1e999,\t\"model\" :\"a/\\\"b\\\"\\\\\\u0001é\" ,\"x\":\"\\ud800\", \"k\":-0}\n";
     assert_eq!(String::from_utf8(joined(&sent)).unwrap(), expected);
     assert_eq!(sent.len(), expected.len());
@@ -23,7 +23,7 @@ fn only_the_value_changes() {
 fn nothing_is_copied() {
     let body = Bytes::from_static(br#"{"model":"a","stream":true}"#);
     let facts = scan(&body).unwrap();
-    let pieces: Vec<Bytes> = segments(&body, &facts, Some("b")).into_iter().collect();
+    let pieces: Vec<Bytes> = segments(&body, &facts, Some("b"), Edits::NONE).into_iter().collect();
     let [prefix, token, suffix] = &pieces[..] else {
         panic!("three pieces")
     };
@@ -37,7 +37,7 @@ fn the_same_name_keeps_its_spelling() {
     let body = Bytes::from_static(br#"{"model":"gpt\u002d4o"}"#);
     let facts = scan(&body).unwrap();
     for model in [None, Some("gpt-4o")] {
-        let pieces: Vec<Bytes> = segments(&body, &facts, model).into_iter().collect();
+        let pieces: Vec<Bytes> = segments(&body, &facts, model, Edits::NONE).into_iter().collect();
         assert_eq!(pieces.len(), 1);
         assert_eq!(pieces[0].as_ptr(), body.as_ptr());
         assert_eq!(pieces[0].len(), body.len());
@@ -60,7 +60,7 @@ proptest! {
         prop_assume!(facts.as_ref().is_ok_and(|facts| facts.model.is_some()));
         let facts = facts.unwrap();
         let span = facts.model.clone().unwrap().span;
-        let sent = segments(&body, &facts, Some(&model));
+        let sent = segments(&body, &facts, Some(&model), Edits::NONE);
         let bytes = joined(&sent);
         prop_assert_eq!(sent.len(), bytes.len());
         prop_assert_eq!(&bytes[..span.start], &body[..span.start]);

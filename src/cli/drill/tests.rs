@@ -35,6 +35,7 @@ fn upstream(name: &str, protocols: &[Protocol], path: &str) -> Upstream {
         timeouts: TimeoutOverrides::default(),
         cooldown: CooldownOverrides::default(),
         prefill: false,
+        body: BodyEdits::default(),
         max_inflight: None,
         balance: None,
     }
@@ -46,6 +47,7 @@ fn one(upstream: usize, model: Option<&str>) -> UpstreamTarget {
         model: model.map(Arc::from),
         timeouts: TimeoutOverrides::default(),
         prefill: None,
+        body: BodyEdits::default(),
     }
 }
 

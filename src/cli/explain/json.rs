@@ -75,6 +75,7 @@ fn place(place: &Place<'_>, explanation: &Explanation<'_>) -> Value {
         "headers": headers,
         "withheld": place.shown.withheld.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
         "forwarded": place.target.upstream.forward_headers.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
+        "body": json!({ "set": place.target.body.names_set(), "drop": place.target.body.names_dropped() }),
         "clocks": clocks(&place.target.timeouts),
         "balance": upstream.balance.as_ref().map(|balance| watched(balance.settings())),
     })

@@ -113,6 +113,12 @@ fn target(page: &mut Page, place: &Place<'_>, asked: &Asked) {
             "the client's own credentials and cookies go through",
         );
     }
+    let body = &place.target.body;
+    for (what, names) in [("sets", body.names_set()), ("drops", body.names_dropped())] {
+        if !names.is_empty() {
+            row("body", &format!("{what} {}", names.join(", ")));
+        }
+    }
     let upstream = &place.target.upstream;
     for (label, names) in [
         ("removed", &upstream.remove_headers),

@@ -68,7 +68,7 @@ fn same_route(before: &Config, old: &Route, after: &Config, new: &Route) -> bool
     // Targets name their upstream by its place, which another upstream's coming or going moves.
     let same_one = |old: &UpstreamTarget, new: &UpstreamTarget| {
         before.upstreams[old.upstream].name == after.upstreams[new.upstream].name
-            && (&old.model, old.timeouts, old.prefill) == (&new.model, new.timeouts, new.prefill)
+            && (&old.model, old.timeouts, old.prefill, &old.body) == (&new.model, new.timeouts, new.prefill, &new.body)
     };
     let same_target = |(old, new): (&Target, &Target)| match (old, new) {
         (Target::One(old), Target::One(new)) => same_one(old, new),
