@@ -3,6 +3,7 @@
 
 mod admin;
 mod balance;
+mod base_url;
 mod body_edits;
 mod bounds;
 mod browser;
@@ -19,9 +20,11 @@ mod interpolate;
 mod key_file;
 mod keys;
 mod listen;
+mod literal_key;
 mod load;
 mod load_options;
 mod masking;
+mod names;
 mod passthrough;
 mod pem;
 mod policy;
@@ -34,9 +37,11 @@ mod search;
 mod secret;
 mod section;
 mod server;
+mod smart_quotes;
 mod socket_mode;
 mod source;
 mod tls;
+mod unknown;
 mod upstream;
 mod url;
 mod words;
@@ -128,7 +133,7 @@ pub enum ListenAddress {
 pub struct Upstream {
     pub name: Arc<str>,
     pub url: BaseUrl,
-    /// The protocols that it speaks, not empty, in the order of the file.
+    /// The protocols that it speaks, not empty, in the order of the file; without one there, by its URL.
     pub protocols: Vec<Protocol>,
     /// The provider that `provider` names, else that of the URL's host (`openai`, `anthropic`, `openrouter`, …), else
     /// none.

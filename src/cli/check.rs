@@ -23,8 +23,13 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Accept that environment variables, key files, credentials and certificates are missing, as on a machine that tests
+    /// the file but must not have the keys
+    #[arg(long)]
+    keyless: bool,
+
     /// Print the JSON Schema of the configuration file, for editors, without checking anything
-    #[arg(long, conflicts_with_all = ["file", "config"])]
+    #[arg(long, conflicts_with_all = ["file", "config", "keyless"])]
     schema: bool,
 }
 
@@ -39,7 +44,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         &file,
         &LoadOptions {
             env: &environment,
-            keys: KeyPolicy::Required,
+            keys: match arguments.keyless {
+                true => KeyPolicy::Optional,
+                false => KeyPolicy::Required,
+            },
         },
     );
     io::stderr()
@@ -59,9 +67,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(config) => {
             let upstreams = number(config.upstreams.len(), "upstream");
             let routes = number(config.routes.len(), "route");
+            let unchecked = if arguments.keyless { " (keys not checked)" } else { "" };
             writeln!(
                 io::stdout().lock(),
-                "{notes}{}{}: {upstreams}, {routes}, {faults}",
+                "{notes}{}{}: {upstreams}, {routes}, {faults}{unchecked}",
                 clocks::of_all(&config),
                 file.display()
             )?;

@@ -24,6 +24,7 @@ use crate::protocol::Protocol;
 use crate::protocol::account::guard_of;
 use crate::protocol::endpoint::endpoint;
 use crate::protocol::path::normal;
+use crate::routing::table::Group;
 use crate::routing::{Course, Plan, Route, RouteTable, plan, unroutable};
 use asked::Asked;
 use explanation::Explanation;
@@ -43,9 +44,10 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The protocol that the client speaks: `openai` requests /v1/chat/completions, `anthropic` /v1/messages
-    #[arg(long, value_name = "NAME", value_parser = protocols(), default_value = Protocol::OpenAi.name())]
-    protocol: Protocol,
+    /// The protocol that the client speaks: `openai` requests /v1/chat/completions, `anthropic` /v1/messages [default: the
+    /// first target's]
+    #[arg(long, value_name = "NAME", value_parser = protocols())]
+    protocol: Option<Protocol>,
 
     /// The path that the client requests, with its query if it has one; it implies the protocol
     #[arg(long, value_name = "PATH", conflicts_with = "protocol", value_parser = path)]
@@ -105,7 +107,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let config = &loaded.config;
     let table = RouteTable::compile(config, None);
-    let asked = arguments.asked();
+    let asked = arguments.asked(config, &table);
     if let Some(fault) = strangers(&table, &arguments.suppositions) {
         terminal::complain(&format!("error: {fault}"));
         return Ok(ExitCode::from(terminal::BAD_USAGE));
@@ -137,8 +139,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 impl Arguments {
-    fn asked(&self) -> Asked {
-        let written = self.path.as_deref().unwrap_or_else(|| self.protocol.chat_path());
+    fn asked(&self, config: &Config, table: &RouteTable) -> Asked {
+        let protocol = || self.protocol.or_else(|| firsts(config, table, &self.model));
+        let chat = || protocol().unwrap_or(Protocol::OpenAi).chat_path();
+        let written = self.path.as_deref().unwrap_or_else(chat);
         let (path, query) = match written.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (written, None),
@@ -151,6 +155,16 @@ impl Arguments {
             stream: self.stream,
         }
     }
+}
+
+/// What the first target of the model's chain speaks first.
+fn firsts(config: &Config, table: &RouteTable, model: &str) -> Option<Protocol> {
+    let route = table.route(model)?;
+    let target = match route.groups.first()? {
+        Group::One(target) => target,
+        Group::Spread(equals) => &equals.first()?.0,
+    };
+    config.upstreams[target.upstream.index].protocols.first().copied()
 }
 
 /// A supposition about an upstream that is not configured.

@@ -4,10 +4,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::diagnostic::Diagnostic;
-use super::reader::{Reader, quote};
+use super::reader::{Reader, quotable, quote};
 use super::route::Draft;
-use super::{Target, Upstream, UpstreamTarget};
+use super::{Target, Upstream, UpstreamTarget, provider};
 use crate::notation::glob;
+use crate::protocol::Protocol;
 
 /// How many targets and references one chain may contain when every `{ route: … }` is followed.
 const CHAIN_MAX: usize = 256;
@@ -28,6 +29,10 @@ pub(super) fn check(reader: &mut Reader<'_>, drafts: &[Draft<'_>], upstreams: &[
     if within_bounds(reader, drafts, &index, &order) {
         for draft in drafts {
             repeated(reader, draft, drafts, &index, upstreams);
+            mixed(reader, draft, drafts, &index, upstreams);
+        }
+        for draft in drafts {
+            without_vendor(reader, draft, upstreams);
         }
     }
 }
@@ -154,6 +159,87 @@ fn repeated(
             }
         }
     }
+}
+
+/// Notes that some requests pass over some targets: those have no protocol in common.
+fn mixed(
+    reader: &mut Reader<'_>,
+    draft: &Draft<'_>,
+    drafts: &[Draft<'_>],
+    index: &HashMap<&str, usize>,
+    upstreams: &[Upstream],
+) {
+    let members = draft
+        .route
+        .targets
+        .iter()
+        .flat_map(|target| flatten(target, drafts, index));
+    let mut speakers: Vec<&Upstream> = members.map(|member| &upstreams[member.upstream]).collect();
+    speakers.dedup_by_key(|upstream| &*upstream.name);
+    let only = |protocol: Protocol| speakers.iter().find(|upstream| *upstream.protocols == [protocol]);
+    let (Some(openai), Some(anthropic)) = (only(Protocol::OpenAi), only(Protocol::Anthropic)) else {
+        return;
+    };
+    let message = format!("the chain of {} mixes protocols", quote(draft.name.written));
+    let help = format!(
+        "requests to `{}` pass over {}, all others pass over {}",
+        Protocol::Anthropic.chat_path(),
+        reader.quote_name(&openai.name),
+        reader.quote_name(&anthropic.name)
+    );
+    reader.report(Diagnostic::note("mixed-protocols", draft.name.place, message).help(help));
+}
+
+/// Warns where OpenRouter is asked for a model that it can't know: its names have two parts.
+fn without_vendor(reader: &mut Reader<'_>, draft: &Draft<'_>, upstreams: &[Upstream]) {
+    let name = &*draft.route.name;
+    for (target, place) in draft.route.targets.iter().zip(&draft.places) {
+        let members: Vec<&UpstreamTarget> = match target {
+            Target::One(one) => vec![one],
+            Target::Spread(equals) => equals.iter().map(|(one, _)| one).collect(),
+            Target::Route(_) => continue,
+        };
+        for member in members {
+            let upstream = &upstreams[member.upstream];
+            // Which names a glob stands for is not known.
+            let written = member.model.as_deref().unwrap_or("*");
+            if provider::of_host(&upstream.url.host) != Some("openrouter")
+                || (written.contains('*') && glob::is_glob(name))
+            {
+                continue;
+            }
+            let model = written.replace('*', name);
+            if model.contains('/') || model.is_empty() {
+                continue;
+            }
+            let message = format!(
+                "OpenRouter has no model {}: its names are `VENDOR/MODEL`",
+                quote(&model)
+            );
+            let vendor = vendor(&model);
+            let help = format!("write `{}/{vendor}/{}`", quotable(&upstream.name), quotable(&model));
+            reader.report(Diagnostic::warning("no-vendor", *place, message).help(help));
+        }
+    }
+}
+
+/// Who probably makes a model of this name, as OpenRouter calls them.
+fn vendor(model: &str) -> &'static str {
+    const VENDORS: [(&str, &str); 11] = [
+        ("gpt-", "openai"),
+        ("o1", "openai"),
+        ("o3", "openai"),
+        ("o4", "openai"),
+        ("claude-", "anthropic"),
+        ("gemini-", "google"),
+        ("deepseek-", "deepseek"),
+        ("grok-", "x-ai"),
+        ("llama-", "meta-llama"),
+        ("mistral-", "mistralai"),
+        ("qwen", "qwen"),
+    ];
+    let known = VENDORS.iter().find(|(begin, _)| model.starts_with(begin));
+    known.map_or("VENDOR", |&(_, vendor)| vendor)
 }
 
 /// Lists the upstreams' targets that `target` leads to, in order. It terminates because circles and long chains were

@@ -41,7 +41,7 @@ section! {
         "admin" = OneOf(&[Text, Shape::Section(&ADMIN)]), NONE,
             "The listener for the operator: `ADDRESS:PORT`, `unix:/path`, or a mapping with `address`.";
         "clients" = Reserved, NONE, "clients' own keys";
-        "listen" = List(&OneOf(&[Text, Shape::Section(&LISTENER)])), Written("[127.0.0.1:8080]"),
+        "listen" = OneOf(&[Text, Shape::Section(&LISTENER), List(&OneOf(&[Text, Shape::Section(&LISTENER)]))]), Written("[127.0.0.1:8080]"),
             "Where clients connect: `ADDRESS:PORT`, `unix:/path`, or a mapping with `address`.";
         "log" = Shape::Section(&LOG), NONE, "How much is logged, and how.";
         "policy" = Shape::Section(&POLICY), NONE, "The defaults of every route.";
@@ -53,8 +53,8 @@ section! {
     }
 }
 
-const CHAIN: Shape = List(&TARGET);
-const CHAIN_OR_ROUTE: Shape = OneOf(&[CHAIN, Shape::Section(&ROUTE)]);
+const CHAIN: Shape = OneOf(&[List(&TARGET), Text]);
+const CHAIN_OR_ROUTE: Shape = OneOf(&[List(&TARGET), Text, Shape::Section(&ROUTE)]);
 const UPSTREAM_TARGET: Shape = OneOf(&[Text, Shape::Section(&TARGET_FIELDS)]);
 const TARGET: Shape = OneOf(&[
     Text,
@@ -108,8 +108,8 @@ section! {
             "The most requests at once; more go to the next target (class `saturated`).";
         "prefill" = Flag, Written("false"),
             "It continues a trailing assistant message, so a chat stream that breaks off may be resumed here.";
-        "protocol" = OneOf(&[Word(words::protocols), List(&Word(words::protocols))]), Written("openai"),
-            "The protocol that it speaks, or a list of both.";
+        "protocol" = OneOf(&[Word(words::protocols), List(&Word(words::protocols))]), Told("by the URL"),
+            "The protocol that it speaks, or a list of both: `openai`, unless the URL is known to be Anthropic's.";
         "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that apply to one provider only.";
         "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Query parameters of every request to it; they replace the client's of the same names.";
         "remove_headers" = List(&Text), NONE, "Removed from every request to it.";

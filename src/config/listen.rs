@@ -18,7 +18,11 @@ pub(super) fn listeners(reader: &mut Reader<'_>, node: Option<(&Node, Place)>) -
     let Some((node, at)) = node else {
         return vec![Listener::plain(ListenAddress::Tcp(DEFAULT.to_owned()))];
     };
-    let items = reader.items(node, at, "`listen`").unwrap_or_default();
+    let items = match node.value {
+        // A list of one.
+        Value::Scalar(_) | Value::Mapping(_) => std::slice::from_ref(node),
+        _ => reader.items(node, at, "`listen`").unwrap_or_default(),
+    };
     if items.is_empty() && matches!(node.value, Value::Sequence(_)) {
         reader.error("empty", node.place, "`listen` names no address");
     }
@@ -123,6 +127,10 @@ pub(super) fn parse(text: &str) -> Result<ListenAddress, Complaint> {
         Some(("" | "*", port)) if port.parse::<u16>().is_ok() => bad(
             "has no address",
             &format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for every network"),
+        ),
+        None if text.parse::<u16>().is_ok() => bad(
+            "has no address",
+            &format!("write `127.0.0.1:{text}`, or `0.0.0.0:{text}` for every network"),
         ),
         _ if text.parse::<IpAddr>().is_ok() => {
             bad("has no port", "write `ADDRESS:PORT`, IPv6 in brackets: `[::1]:8080`")

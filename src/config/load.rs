@@ -8,9 +8,10 @@ use super::document::{self, Node};
 use super::files_read::{FilesRead, Read};
 use super::load_options::LoadOptions;
 use super::masking::Secrets;
+use super::names::Names;
 use super::reader::Reader;
 use super::source::{Place, Source};
-use super::{Config, admin, chain, file, keys, listen, policy, route, server, upstream};
+use super::{Config, admin, chain, file, keys, listen, policy, route, server, smart_quotes, upstream};
 
 /// The outcome of [`load`].
 pub struct Loaded {
@@ -94,6 +95,7 @@ fn parse(mut source: Source, files_read: FilesRead, options: &LoadOptions<'_>) -
     source.hide(secrets.places.clone());
     let mut reader = Reader::new(source, files_read, options);
     let config = config(&mut reader, &root);
+    smart_quotes::warn(&mut reader, &root);
     let Reader {
         source,
         files_read,
@@ -130,17 +132,18 @@ fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     let listen = listen::listeners(reader, fields.section("listen"));
     let admin = admin::admin(reader, fields.section("admin"), &listen);
     fields.required(reader, "upstreams");
-    let upstreams = match fields.section("upstreams") {
+    let (upstreams, is_whole) = match fields.section("upstreams") {
         Some((node, at)) => upstream::upstreams(reader, node, at, &policy),
-        None => Vec::new(),
+        None => (Vec::new(), false),
     };
+    let names = Names::of_upstreams(upstreams.iter().map(|upstream| &*upstream.name).collect(), is_whole);
     fields.required(reader, "routes");
     let drafts = match fields.section("routes") {
-        Some((node, at)) => route::routes(reader, node, at, &upstreams, &policy),
+        Some((node, at)) => route::routes(reader, node, at, (&upstreams, &names), &policy),
         None => Vec::new(),
     };
     chain::check(reader, &drafts, &upstreams);
-    let server = server::server(reader, fields.section("server"), &upstreams);
+    let server = server::server(reader, fields.section("server"), &names);
     let log = server::log(reader, fields.section("log"));
     let routes = drafts.into_iter().map(|draft| draft.route).collect();
     Some(Config {

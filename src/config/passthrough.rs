@@ -2,9 +2,10 @@
 
 use super::diagnostic::{Complaint, Diagnostic};
 use super::document::{Node, Value};
+use super::names::{Names, Reference};
 use super::reader::{Reader, quote};
 use super::source::Place;
-use super::{Passthrough, Upstream, keys};
+use super::{Passthrough, keys};
 use crate::protocol::account::{Guard, guard_of};
 use crate::protocol::endpoint::endpoint;
 use crate::protocol::path;
@@ -14,7 +15,7 @@ pub(super) fn passthrough(
     reader: &mut Reader<'_>,
     node: &Node,
     at: Place,
-    upstreams: &[Upstream],
+    upstreams: &Names<'_>,
 ) -> Option<Passthrough> {
     let Value::Mapping(_) = &node.value else {
         let upstream = named(reader, node, upstreams)?;
@@ -38,15 +39,14 @@ pub(super) fn passthrough(
     Some(Passthrough { upstream, paths })
 }
 
-fn named(reader: &mut Reader<'_>, node: &Node, upstreams: &[Upstream]) -> Option<usize> {
+fn named(reader: &mut Reader<'_>, node: &Node, upstreams: &Names<'_>) -> Option<usize> {
     let text = reader.text(node, "`passthrough`")?;
-    let found = upstreams.iter().position(|upstream| *upstream.name == *text.value);
-    if found.is_none() {
-        let names: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
-        let message = format!("unknown upstream {}", quote(text.written));
-        reader.unknown_name("unknown-upstream", text.place, message, &text.value, &names);
-    }
-    found
+    let reference = Reference {
+        name: &text.value,
+        written: text.written,
+        place: text.place,
+    };
+    upstreams.find(reader, &reference, None)
 }
 
 /// The endpoint that a written path stands for, in lower case, as it is compared.

@@ -11,12 +11,9 @@ use super::interpolate::{self, BadVariableKind, Origin};
 use super::load_options::{KeyPolicy, LoadOptions};
 use super::section::{Key, Section};
 use super::source::{Place, Source};
-use crate::notation::nearest::nearest;
 
 /// Replaces an unset variable where keys are optional.
 pub(super) const STAND_IN: &str = "placeholder";
-/// A nearest name is suggested for this many faults at most: the effort grows with faults × names.
-const HELPED_MAX: usize = 50;
 /// Longer values are cut in messages.
 const QUOTED_CHARS_MAX: usize = 60;
 
@@ -47,6 +44,8 @@ pub(super) struct Fields<'n> {
     what: String,
     section: &'static Section,
     found: Vec<(&'static str, Place, &'n Node)>,
+    /// Keys that are there under a name that is reported.
+    misspelt: Vec<&'static str>,
 }
 
 /// A mapping whose keys are the user's own names.
@@ -61,6 +60,11 @@ impl<'n> Fields<'n> {
         self.found.iter().find(|found| found.0 == name).map(|found| found.2)
     }
 
+    /// Returns whether a key is there, or was probably meant to be.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some() || self.misspelt.contains(&name)
+    }
+
     /// A value with the place of its key.
     pub(super) fn section(&self, name: &str) -> Option<(&'n Node, Place)> {
         self.get(name).zip(self.key_place(name))
@@ -73,7 +77,7 @@ impl<'n> Fields<'n> {
     /// The value of a key that must be there.
     pub(super) fn required(&self, reader: &mut Reader<'_>, name: &str) -> Option<&'n Node> {
         let found = self.get(name);
-        if found.is_none() {
+        if !self.has(name) {
             reader.error("missing-key", self.place, format!("{} has no `{name}`", self.what));
         }
         found
@@ -108,48 +112,6 @@ impl<'a> Reader<'a> {
             help: complaint.help,
             ..Diagnostic::error(complaint.code, text.place, message)
         });
-    }
-
-    /// Reports a word that is not among `known`, Switchback's own words; the help is the nearest one, or all of a short
-    /// list.
-    pub(super) fn unknown(&mut self, code: &'static str, place: Place, message: String, name: &str, known: &[&str]) {
-        let help = self.nearest_or_all(name, known, quote);
-        self.report(Diagnostic {
-            help,
-            ..Diagnostic::error(code, place, message)
-        });
-    }
-
-    /// The same about a name, where `known` are names of the configuration.
-    pub(super) fn unknown_name(
-        &mut self,
-        code: &'static str,
-        place: Place,
-        message: String,
-        name: &str,
-        known: &[&str],
-    ) {
-        let help = self.nearest_or_all(name, known, |known| self.quote_name(known));
-        self.report(Diagnostic {
-            help,
-            ..Diagnostic::error(code, place, message)
-        });
-    }
-
-    fn nearest_or_all(&self, name: &str, known: &[&str], quoted: impl Fn(&str) -> String) -> Option<String> {
-        let near = if self.diagnostics.len() < HELPED_MAX {
-            nearest(name, known.iter().copied())
-        } else {
-            None
-        };
-        match near {
-            Some(near) => Some(format!("did you mean {}?", quoted(near))),
-            None if known.is_empty() || known.len() > 24 => None,
-            None => {
-                let known: Vec<String> = known.iter().map(|known| quoted(known)).collect();
-                Some(format!("known here: {}", known.join(", ")))
-            }
-        }
     }
 
     /// The name of an [entry](Self::entries) for a message, as it is written.
@@ -199,6 +161,7 @@ impl<'a> Reader<'a> {
             what,
             section,
             found: Vec::new(),
+            misspelt: Vec::new(),
         };
         for (key, value) in entries {
             let Some(name) = self.key_text(key) else { continue };
@@ -215,10 +178,8 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let Some(known) = known else {
-                let message = format!("unknown key {} in {}", quote(name), fields.what);
-                let usable = section.all().filter(|key| !key.is_reserved());
-                let usable: Vec<&str> = usable.map(|key| key.name).collect();
-                self.unknown("unknown-key", key.place, message, name, &usable);
+                let meant = self.unknown_key(key.place, name, &fields.what, section);
+                fields.misspelt.extend(meant);
                 continue;
             };
             if let Some(first) = fields.key_place(known.name) {

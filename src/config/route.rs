@@ -1,11 +1,11 @@
 //! `routes`: model name → ordered targets.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::bounds::WEIGHT_MAX;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
+use super::names::{self, Names, Reference};
 use super::reader::{Entry, Fields, Reader, Text, quotable, quote};
 use super::source::Place;
 use super::{BodyEdits, Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
@@ -24,32 +24,9 @@ pub(super) struct Draft<'n> {
 /// What targets are resolved against.
 struct Scope<'s> {
     upstreams: &'s [Upstream],
-    upstream_names: Vec<&'s str>,
-    /// Name → index.
-    upstream_index: HashMap<&'s str, usize>,
-    route_names: Vec<&'s str>,
-    routes: HashSet<&'s str>,
+    upstream_names: &'s Names<'s>,
+    routes: Names<'s>,
     policy: &'s Policy,
-}
-
-impl<'s> Scope<'s> {
-    fn new(upstreams: &'s [Upstream], route_names: Vec<&'s str>, policy: &'s Policy) -> Self {
-        let upstream_names: Vec<&str> = upstreams.iter().map(|upstream| &*upstream.name).collect();
-        let upstream_index = upstream_names
-            .iter()
-            .enumerate()
-            .map(|(index, &name)| (name, index))
-            .collect();
-        let routes = route_names.iter().copied().collect();
-        Self {
-            upstreams,
-            upstream_names,
-            upstream_index,
-            route_names,
-            routes,
-            policy,
-        }
-    }
 }
 
 /// Reads every route, in the file's order, as far as possible.
@@ -57,7 +34,7 @@ pub(super) fn routes<'n>(
     reader: &mut Reader<'_>,
     node: &'n Node,
     at: Place,
-    upstreams: &[Upstream],
+    (upstreams, upstream_names): (&[Upstream], &Names<'_>),
     policy: &Policy,
 ) -> Vec<Draft<'n>> {
     let Some(entries) = reader.entries(node, at, "`routes`") else {
@@ -67,7 +44,16 @@ pub(super) fn routes<'n>(
         reader.error("empty", node.place, "`routes` names no model");
     }
     let names: Vec<String> = entries.iter().map(|entry| entry.name.value.clone()).collect();
-    let scope = Scope::new(upstreams, names.iter().map(String::as_str).collect(), policy);
+    let places: Vec<Place> = entries.iter().map(|entry| entry.name.place).collect();
+    let scope = Scope {
+        upstreams,
+        upstream_names,
+        routes: Names::of_routes(
+            names.iter().map(String::as_str).collect(),
+            names::is_whole(node, &places),
+        ),
+        policy,
+    };
     entries.into_iter().map(|entry| draft(reader, entry, &scope)).collect()
 }
 
@@ -91,9 +77,7 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
     };
     if let Some((list, at)) = list {
         let timeouts = overrides.timeouts;
-        let items = reader
-            .items(list, at, &format!("the chain of {what}"))
-            .unwrap_or_default();
+        let items = chain(reader, list, at, &what);
         if items.is_empty() && matches!(list.value, Value::Sequence(_)) {
             let diagnostic = Diagnostic::error("empty-chain", list.place, format!("{what} has no target"));
             reader.report(diagnostic.help(TARGET_FORMS));
@@ -116,6 +100,28 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
     }
 }
 
+/// The targets of a chain: a list, or a single target.
+fn chain<'n>(reader: &mut Reader<'_>, list: &'n Node, at: Place, what: &str) -> &'n [Node] {
+    match &list.value {
+        Value::Sequence(items) => items,
+        Value::Scalar(text) if !text.contains(',') => std::slice::from_ref(list),
+        value => {
+            let place = if matches!(value, Value::Nothing) {
+                at
+            } else {
+                list.place
+            };
+            let message = format!("the chain of {what} must be a list, found {}", list.kind());
+            let help = match value {
+                Value::Scalar(text) => format!("write it in brackets: `[{}]`", quotable(text)),
+                _ => format!("write `[TARGET, TARGET, …]`; {TARGET_FORMS}"),
+            };
+            reader.report(Diagnostic::error("wrong-type", place, message).help(help));
+            &[]
+        }
+    }
+}
+
 /// One item of a chain.
 fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: TimeoutOverrides) -> Option<Target> {
     if has_key(node, "spread") {
@@ -125,12 +131,13 @@ fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: Tim
     if has_key(node, "route") {
         let fields = reader.fields(node, node.place, "a target", &keys::ROUTE_REFERENCE)?;
         let text = reader.text(fields.get("route")?, "`route`")?;
-        if scope.routes.contains(text.value.as_str()) {
-            return Some(Target::Route(text.value.into()));
-        }
-        let message = format!("unknown route {}", quote(text.written));
-        reader.unknown_name("unknown-route", text.place, message, &text.value, &scope.route_names);
-        return None;
+        let reference = Reference {
+            name: &text.value,
+            written: text.written,
+            place: text.place,
+        };
+        scope.routes.find(reader, &reference, None)?;
+        return Some(Target::Route(text.value.into()));
     }
     upstream_target(reader, node, scope, timeouts).map(Target::One)
 }
@@ -247,23 +254,18 @@ fn known_upstream(
     written: &str,
     scope: &Scope<'_>,
 ) -> Option<usize> {
-    if let Some(&index) = scope.upstream_index.get(name) {
-        return Some(index);
-    }
-    let message = format!("unknown upstream {}", quote(written));
     let place = reader
         .source
         .further(text.place, 0, written.len().min(text.place.len_bytes));
-    if scope.routes.contains(text.value.as_str()) {
-        let help = format!(
+    let is_route = scope.routes.contains(text.value.as_str());
+    let help = is_route.then(|| {
+        format!(
             "to use the route of this name, write `{{ route: {} }}`",
             quotable(text.written)
-        );
-        reader.report(Diagnostic::error("unknown-upstream", place, message).help(help));
-    } else {
-        reader.unknown_name("unknown-upstream", place, message, name, &scope.upstream_names);
-    }
-    None
+        )
+    });
+    let reference = Reference { name, written, place };
+    scope.upstream_names.find(reader, &reference, help)
 }
 
 /// `{ spread: [ { target, weight }, … ] }`; an item may also be a target alone, of weight 1.

@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use http::HeaderValue;
+use http::header::AUTHORIZATION;
 
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::{Origin, is_name};
+use super::literal_key::{self, Suspicion};
 use super::reader::{Reader, STAND_IN, Text, quotable, quote};
 use super::source::Place;
-use super::{Key, Secret, key_file, keys};
+use super::{Key, Secret, Upstream, base_url, key_file, keys};
 
 const KEY_FILE_BYTES_MAX: u64 = 64 << 10;
 /// The packaged unit hands over `/etc/switchback/keys/NAME` under this and `NAME`.
@@ -37,11 +39,11 @@ impl Secret {
     }
 }
 
-/// Reads `key`.
-pub(super) fn key(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
+/// Reads `key` of `upstream`, whose URL and `key_header` are known.
+pub(super) fn key(reader: &mut Reader<'_>, node: &Node, at: Place, upstream: &Upstream) -> Key {
     match &node.value {
-        Value::Scalar(_) => written(reader, node),
-        Value::Mapping(_) => named(reader, node, at),
+        Value::Scalar(_) => written(reader, node, upstream),
+        Value::Mapping(_) => named(reader, node, at, upstream),
         Value::Nothing | Value::Sequence(_) | Value::Unquoted => {
             let place = if matches!(node.value, Value::Nothing) {
                 at
@@ -55,7 +57,7 @@ pub(super) fn key(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
     }
 }
 
-fn written(reader: &mut Reader<'_>, node: &Node) -> Key {
+fn written(reader: &mut Reader<'_>, node: &Node, upstream: &Upstream) -> Key {
     let keyword = match node.text() {
         Some("passthrough") => Some(Key::Passthrough),
         Some("none") => Some(Key::None),
@@ -71,11 +73,17 @@ fn written(reader: &mut Reader<'_>, node: &Node) -> Key {
         Origin::Variable => quote(text.written),
         _ => "this key".to_owned(),
     };
-    secret(reader, text.place, &shown, &text.value)
+    if text.origin == Origin::Written
+        && let Some(suspicion) = literal_key::as_written(&text.value)
+    {
+        suspect(reader, text.place, &shown, suspicion, upstream);
+        return Key::Secret(Secret::new(text.value));
+    }
+    secret(reader, text.place, &shown, &text.value, upstream)
 }
 
 /// `{ env }`, `{ file }` or `{ credential }`.
-fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
+fn named(reader: &mut Reader<'_>, node: &Node, at: Place, upstream: &Upstream) -> Key {
     const FORMS: [&str; 3] = ["credential", "env", "file"];
     let Some(fields) = reader.fields(node, at, "`key`", &keys::KEY) else {
         return Key::None;
@@ -98,10 +106,8 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
     };
     if form == "env" && !is_name(&text.value) {
         let message = "this is not the name of an environment variable";
-        reader.report(
-            Diagnostic::error("bad-key", text.place, message)
-                .help("to take the key's value from `NAME`, write `{ env: NAME }`"),
-        );
+        let help = "to take the key's value from `NAME`, write `{ env: NAME }`, without `$` or braces";
+        reader.report(Diagnostic::error("bad-key", text.place, message).help(help));
         return Key::None;
     }
     let value = match form {
@@ -128,6 +134,7 @@ fn named(reader: &mut Reader<'_>, node: &Node, at: Place) -> Key {
             text.place,
             &format!("the content of {}", quote(text.written)),
             &value,
+            upstream,
         ),
         Err(_) if !reader.keys_required() => Key::Secret(Secret::placeholder()),
         Err(diagnostic) => {
@@ -189,14 +196,32 @@ fn from_credential(reader: &mut Reader<'_>, text: &Text<'_>) -> Result<String, D
     })
 }
 
+/// Reports what is probably no key. A known provider would refuse it; elsewhere it may be one, or nobody asks for it.
+fn suspect(reader: &mut Reader<'_>, place: Place, shown: &str, suspicion: Suspicion, upstream: &Upstream) {
+    let message = format!("{shown} {}", suspicion.reason);
+    let diagnostic = if base_url::is_known(&upstream.url) {
+        Diagnostic::error("not-a-key", place, message)
+    } else {
+        Diagnostic::warning("not-a-key", place, message)
+    };
+    reader.report(diagnostic.help(suspicion.help));
+}
+
 /// Drops the trailing newline and checks that a header can carry the rest.
-fn secret(reader: &mut Reader<'_>, place: Place, shown: &str, value: &str) -> Key {
+fn secret(reader: &mut Reader<'_>, place: Place, shown: &str, value: &str, upstream: &Upstream) -> Key {
     let trimmed = value.trim_end_matches(['\r', '\n']);
     let fault = if trimmed.is_empty() {
         "is empty"
     } else if HeaderValue::from_str(trimmed).is_err() || trimmed.trim() != trimmed {
         "is not a key that a header can carry: it has a line break, a space at an end or a control character"
     } else {
+        let is_token = upstream
+            .key_header
+            .as_ref()
+            .is_none_or(|name| *name == AUTHORIZATION || name.as_str() == "x-api-key");
+        if let Some(suspicion) = literal_key::as_value(trimmed, is_token).filter(|_| reader.keys_required()) {
+            suspect(reader, place, shown, suspicion, upstream);
+        }
         return Key::Secret(Secret::new(trimmed));
     };
     if !reader.keys_required() {

@@ -7,10 +7,11 @@ use log::LevelFilter;
 use super::bounds::{CONNECTIONS_MAX, THREADS_MAX};
 use super::diagnostic::Complaint;
 use super::document::Node;
+use super::names::Names;
 use super::reader::Reader;
 use super::source::Place;
 use super::words::{LOG_FORMATS, LOG_LEVELS};
-use super::{Diagnostic, Log, LogFormat, Server, Upstream};
+use super::{Diagnostic, Log, LogFormat, Server};
 use super::{keys, passthrough, quantity};
 use crate::memory;
 
@@ -47,7 +48,7 @@ impl Default for Log {
     }
 }
 
-pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &[Upstream]) -> Server {
+pub(super) fn server(reader: &mut Reader<'_>, node: Option<(&Node, Place)>, upstreams: &Names<'_>) -> Server {
     let mut server = Server::default();
     let Some(fields) = node.and_then(|(node, at)| reader.fields(node, at, "`server`", &keys::SERVER)) else {
         check_fit(reader, &server, None);

@@ -6,13 +6,13 @@ use super::bounds::INFLIGHT_MAX;
 use super::diagnostic::Diagnostic;
 use super::document::{Node, Value};
 use super::interpolate::Origin;
-use super::reader::{Entry, Fields, Reader, quote};
+use super::reader::{Entry, Fields, Reader, quotable, quote};
 use super::source::Place;
 use super::words::HTTP_VERSIONS;
 use super::{
     BaseUrl, BodyEdits, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls,
 };
-use super::{balance, body_edits, headers, keys, policy, provider, quantity, secret, tls, url};
+use super::{balance, base_url, body_edits, headers, keys, names, policy, provider, quantity, secret, tls, url};
 use crate::notation::nearest::nearest;
 use crate::protocol::Protocol;
 
@@ -32,18 +32,27 @@ impl std::fmt::Debug for Upstream {
     }
 }
 
-/// Reads every upstream in the file's order, including faulty ones, so that their names are known.
-pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy: &Policy) -> Vec<Upstream> {
+/// Reads every upstream in the file's order, including faulty ones, so that their names are known; and returns whether all
+/// names are.
+pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy: &Policy) -> (Vec<Upstream>, bool) {
+    if let Value::Sequence(_) = node.value {
+        let message = "`upstreams` must be a mapping, found a list";
+        let help = "write a name of your own before each: `openai: { url: https://api.openai.com/v1, key: ${OPENAI_API_KEY} }`";
+        reader.report(Diagnostic::error("wrong-type", node.place, message).help(help));
+        return (Vec::new(), false);
+    }
     let Some(entries) = reader.entries(node, at, "`upstreams`") else {
-        return Vec::new();
+        return (Vec::new(), false);
     };
+    let places: Vec<Place> = entries.iter().map(|entry| entry.name.place).collect();
     if entries.is_empty() {
         reader.error("empty", node.place, "`upstreams` names no upstream");
     }
-    entries
+    let upstreams = entries
         .into_iter()
         .map(|entry| upstream(reader, &entry, policy))
-        .collect()
+        .collect();
+    (upstreams, names::is_whole(node, &places))
 }
 
 fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upstream {
@@ -58,17 +67,24 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
     }
     let mut upstream = blank(&name.value);
     let what = format!("upstream {}", quote(name.written));
+    if let Some(text) = entry.value.text().filter(|text| text.contains("://")) {
+        let message = format!("{what} must be a mapping, found a single value");
+        let help = format!("write `{{ url: {} }}`", quotable(text));
+        reader.report(Diagnostic::error("wrong-type", entry.value.place, message).help(help));
+        return upstream;
+    }
     let Some(fields) = reader.fields(entry.value, name.place, what, &keys::UPSTREAM) else {
         return upstream;
     };
 
     let url_node = fields.required(reader, "url");
     if let Some(node) = url_node {
-        upstream.url = base_url(reader, node);
+        upstream.url = written_url(reader, node);
     }
-    if let Some(node) = fields.get("protocol") {
-        upstream.protocols = protocols(reader, node);
-    }
+    upstream.protocols = match fields.get("protocol") {
+        Some(node) => protocols(reader, node),
+        None => base_url::protocols(&upstream.url),
+    };
     upstream.provider = match fields.get("provider") {
         Some(node) => written_provider(reader, node),
         None => provider::of(&upstream.url).map(Into::into),
@@ -102,18 +118,22 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
     }
     if let Some(node) = url_node {
         warn_of_open_key(reader, &upstream, node);
+        base_url::advise(reader, &upstream, node, fields.get("protocol").is_some());
+        if !fields.has("key") {
+            base_url::warn_of_no_key(reader, &upstream, node);
+        }
     }
     upstream
 }
 
 /// Reads what each request to it carries.
 fn requests(reader: &mut Reader<'_>, fields: &Fields<'_>, upstream: &mut Upstream) {
-    if let Some((node, at)) = fields.section("key") {
-        upstream.key = secret::key(reader, node, at);
-    }
     upstream.key_header = fields
         .get("key_header")
         .and_then(|node| reader.value(node, "`key_header`", headers::header_name));
+    if let Some((node, at)) = fields.section("key") {
+        upstream.key = secret::key(reader, node, at, upstream);
+    }
     if let Some((node, at)) = fields.section("headers") {
         upstream.headers = headers::added(reader, node, at);
     }
@@ -163,7 +183,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| letter(byte) || matches!(byte, b'_' | b'-'))
 }
 
-fn base_url(reader: &mut Reader<'_>, node: &Node) -> BaseUrl {
+fn written_url(reader: &mut Reader<'_>, node: &Node) -> BaseUrl {
     // A user name or a query may be a credential.
     let is_hidden = node.text().is_some_and(|text| text.contains(['@', '?']));
     let Some(text) = reader.text(node, "`url`") else {

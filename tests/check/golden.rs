@@ -35,6 +35,7 @@ fn run(case: &Path) -> String {
         .file("credentials/blank", "\n")
         .env("SET", "value-of-set")
         .env("EMPTY", "")
+        .env("QUOTED", "\"sk-1\"")
         .env("TWO_LINES", "one\ntwo")
         .env("HOST", "api.example.com");
     let credentials = check.path().join("credentials");

@@ -115,3 +115,30 @@ fn a_byte_order_mark_and_dos_lines_move_nothing() {
     let outcome = Check::of(&dos).run(&["check", "c.yaml"]);
     assert_eq!(outcome.stderr, Check::of(BAD).run(&["check", "c.yaml"]).stderr);
 }
+
+#[test]
+fn keyless_needs_neither_keys_nor_files() {
+    let yaml = "upstreams:\n  a: { url: https://a.example, key: ${NOT_SET} }\n  b: { url: https://b.example, key: { file: missing } }\n  \
+                c: { url: https://c.example, key: { credential: missing }, tls: { ca: missing.pem } }\nroutes: { m: [a, b, c] }\n";
+    let check = Check::of(yaml);
+    assert_eq!(check.run(&["check", "c.yaml"]).status, Some(1));
+    let outcome = check.run(&["check", "--keyless", "c.yaml"]);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (Some(0), ""));
+    assert!(
+        outcome
+            .stdout
+            .ends_with("c.yaml: 3 upstreams, 1 route, no faults (keys not checked)\n"),
+        "{}",
+        outcome.stdout
+    );
+}
+
+#[test]
+fn keyless_finds_every_other_fault() {
+    let yaml = "upstreams: { a: { url: https://api.openai.com, key: $NOT_SET } }\nroutes: { m: [b] }\n";
+    let outcome = Check::of(yaml).run(&["check", "--keyless", "c.yaml"]);
+    assert_eq!(outcome.status, Some(1));
+    for code in ["no-path", "not-a-key", "unknown-upstream"] {
+        assert!(outcome.stderr.contains(&format!("error[{code}]")), "{}", outcome.stderr);
+    }
+}

@@ -324,3 +324,30 @@ fn without_keys_other_faults_are_faults_still() {
     assert_eq!(codes, ["invalid-url", "unknown-upstream"]);
     assert!(loaded.config.is_none());
 }
+
+#[test]
+fn a_single_target_and_a_single_listener_are_lists_of_one() {
+    let config =
+        of("listen: 127.0.0.1:0\nupstreams: { u: { url: 'http://a' } }\nroutes: { m: u/x, n: { targets: u } }\n");
+    assert_eq!(config.listen.len(), 1);
+    assert_eq!(config.listen[0].address, ListenAddress::Tcp("127.0.0.1:0".to_owned()));
+    let models: Vec<_> = config
+        .routes
+        .iter()
+        .map(|route| match route.targets.as_slice() {
+            [Target::One(one)] => one.model.as_deref(),
+            targets => panic!("{targets:?}"),
+        })
+        .collect();
+    assert_eq!(models, [Some("x"), None]);
+}
+
+#[test]
+fn the_protocol_of_anthropics_own_address_is_known() {
+    let config = of(
+        "upstreams: { a: { url: 'https://api.anthropic.com', key: x }, b: { url: 'https://api.anthropic.com/v1', key: x } }\n\
+                     routes: { m: a, n: b }\n",
+    );
+    let protocols: Vec<_> = config.upstreams.iter().map(|upstream| &*upstream.protocols).collect();
+    assert_eq!(protocols, [[Protocol::Anthropic], [Protocol::OpenAi]]);
+}

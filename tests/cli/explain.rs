@@ -93,6 +93,18 @@ fn a_model_that_can_not_be_asked_so_is_refused_in_the_gateways_words() {
 }
 
 #[test]
+fn the_protocol_is_that_of_the_first_target() {
+    for (arguments, path) in [
+        ("claude-sonnet --json", "/v1/messages"),
+        ("gpt-4o --json", "/v1/chat/completions"),
+        ("strong --json", "/v1/chat/completions"),
+        ("claude-sonnet --protocol openai --json", "/v1/chat/completions"),
+    ] {
+        assert_eq!(explain(arguments).json()["path"], path, "{arguments}");
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_a_reason() {
     for (arguments, reason) in [
         ("--json", "<MODEL>"),
