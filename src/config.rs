@@ -61,7 +61,7 @@ pub use browser::ANY_ORIGIN;
 pub use diagnostic::{Diagnostic, Severity};
 pub use edits::BodyEdits;
 pub use files_read::{Content, Read};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_text};
 pub use load_options::{KeyPolicy, LoadOptions};
 pub use provider::of_url as provider_of;
 pub use schema::schema;

@@ -11,6 +11,7 @@ mod control;
 mod delivery;
 mod embeddings;
 mod fault;
+mod healed;
 mod healthy;
 mod messages;
 mod models;
@@ -23,13 +24,14 @@ mod wire;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use fault::{FAULTS, Fault, FaultError, FaultSpec, MODEL_MAX_BYTES, WAIT_MAX};
+pub use healed::Healed;
 pub use stand_in::BODY_MAX_BYTES;
 
 use crate::notation::nearest::nearest;
@@ -48,12 +50,12 @@ pub struct StandInSpec {
 }
 
 /// Running stand-ins; dropping them closes every port.
-#[derive(Debug)]
 pub struct StandIns {
     addresses: Vec<(String, SocketAddr)>,
     control: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    healed: Arc<OnceLock<Healed>>,
 }
 
 impl StandIns {
@@ -73,10 +75,12 @@ impl StandIns {
         let faults = faults.to_vec();
         let (stop, stopped) = oneshot::channel();
         let (started, outcome) = std::sync::mpsc::channel();
+        let healed = Arc::new(OnceLock::new());
+        let when_healed = Arc::clone(&healed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("drill".to_owned()).spawn(move || {
             runtime.block_on(async {
-                let running = open(upstreams, &faults).await;
+                let running = open(upstreams, &faults, when_healed).await;
                 if started.send(running).is_ok() {
                     // An error says that the owner was dropped without a word: the end as well.
                     let _ = stopped.await;
@@ -91,6 +95,7 @@ impl StandIns {
             control,
             stop: Some(stop),
             thread: Some(thread),
+            healed,
         })
     }
 
@@ -100,6 +105,11 @@ impl StandIns {
             .iter()
             .find(|(name, _)| name == upstream)
             .map(|(_, address)| *address)
+    }
+
+    /// Calls `healed` from now on whenever a fault is cleared; a second call changes nothing.
+    pub fn when_healed(&self, healed: Healed) {
+        let _ = self.healed.set(healed);
     }
 
     /// Returns the address at which faults are set: `POST /drill/UPSTREAM?fault=429`.
@@ -118,10 +128,23 @@ impl Drop for StandIns {
     }
 }
 
+impl std::fmt::Debug for StandIns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StandIns")
+            .field("addresses", &self.addresses)
+            .field("control", &self.control)
+            .finish_non_exhaustive()
+    }
+}
+
 type Addresses = (Vec<(String, SocketAddr)>, SocketAddr);
 
 /// Binds every port, then serves in the background.
-async fn open(upstreams: Vec<StandInSpec>, faults: &[FaultSpec]) -> io::Result<Addresses> {
+async fn open(
+    upstreams: Vec<StandInSpec>,
+    faults: &[FaultSpec],
+    healed: Arc<OnceLock<Healed>>,
+) -> io::Result<Addresses> {
     let control = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     let control_address = control.local_addr()?;
     let opened: Vec<(Arc<StandIn>, Door)> = upstreams
@@ -153,6 +176,6 @@ async fn open(upstreams: Vec<StandInSpec>, faults: &[FaultSpec]) -> io::Result<A
     for (stand_in, door) in opened {
         tokio::spawn(stand_in.serve(door));
     }
-    tokio::spawn(control::serve(control, stand_ins));
+    tokio::spawn(control::serve(control, stand_ins, healed));
     Ok((addresses, control_address))
 }

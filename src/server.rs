@@ -6,6 +6,7 @@ mod balance;
 mod bound;
 mod certificates;
 mod clients;
+mod cooldowns;
 mod gateway_status;
 mod handover;
 mod launch;
@@ -55,6 +56,7 @@ use status_line::StatusLine;
 use watchdog::{Probe, ProbedService};
 
 pub use bound::Bound;
+pub use cooldowns::Cooldowns;
 pub use launch::{Launch, LaunchError};
 pub use log_settings::log_settings;
 pub use start_error::StartError;
@@ -78,6 +80,7 @@ pub fn run(
         certificates: Certificates::of(&config.listen)?,
         drain: Drain::of(&config),
     };
+    launch.cooldowns.belong_to(&live.snapshot);
     let reloads = reload::first(&config, loaded_at, reread.as_ref());
     let in_flight = InFlight::default();
     let (hangups, hung_up) = sync_channel(1);

@@ -76,6 +76,22 @@ pub fn flush() {
     WRITER.flush();
 }
 
+/// Queues what is logged until the guard is dropped or the log is flushed, so that no line comes between those of another output.
+pub fn hold() -> Held {
+    WRITER.hold();
+    Held(())
+}
+
+/// Nothing is written to the log while it exists.
+#[derive(Debug)]
+pub struct Held(());
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        WRITER.release();
+    }
+}
+
 /// The log's records that were dropped since the start of the process.
 pub fn dropped_records() -> Dropped {
     WRITER.dropped()

@@ -75,6 +75,12 @@ pub fn load(file: &Path, options: &LoadOptions<'_>) -> Loaded {
     }
 }
 
+/// Validates a text that is in no file; `name` stands for one in messages.
+pub fn load_text(name: &Path, text: &str, options: &LoadOptions<'_>) -> Loaded {
+    let files_read = FilesRead::of(name, &Ok(text.as_bytes().to_vec()));
+    parse(Source::new(name.to_path_buf(), text.to_owned()), files_read, options)
+}
+
 fn parse(mut source: Source, files_read: FilesRead, options: &LoadOptions<'_>) -> Loaded {
     let root = match document::parse(&source) {
         Ok(root) => root,

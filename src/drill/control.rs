@@ -5,16 +5,17 @@
 //! | `GET /drill` | every upstream with its address, faults and counts (JSON) |
 //! | `GET /drill/UPSTREAM` | one of them |
 //! | `POST /drill/UPSTREAM?fault=FAULT[&model=MODEL]` | sets a fault, for all models or one; `fault=ok` clears |
-//! | `DELETE /drill/UPSTREAM[?model=MODEL]` | clears |
+//! | `DELETE /drill/UPSTREAM[?model=MODEL]` | clears, and ends the upstream's cooldowns |
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::fault::{Fault, FaultSpec};
+use super::healed::Healed;
 use super::stand_in::StandIn;
 use super::wire::{Connection, Request, WireError, head, query_value};
 use crate::notation::nearest::nearest;
@@ -24,21 +25,21 @@ const BODY_MAX_BYTES: usize = 64 * 1024;
 const CONNECTIONS_MAX: usize = 64;
 
 /// Serves the control address, until the runtime ends.
-pub(crate) async fn serve(listener: TcpListener, stand_ins: Arc<[Arc<StandIn>]>) {
+pub(crate) async fn serve(listener: TcpListener, stand_ins: Arc<[Arc<StandIn>]>, healed: Arc<OnceLock<Healed>>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let stand_ins = Arc::clone(&stand_ins);
+        let (stand_ins, healed) = (Arc::clone(&stand_ins), Arc::clone(&healed));
         tokio::spawn(async move {
-            converse(stream, &stand_ins).await;
+            converse(stream, &stand_ins, &healed).await;
             drop(permit);
         });
     }
 }
 
-async fn converse(stream: TcpStream, stand_ins: &[Arc<StandIn>]) {
+async fn converse(stream: TcpStream, stand_ins: &[Arc<StandIn>], healed: &OnceLock<Healed>) {
     let mut connection = Connection::new(stream, BODY_MAX_BYTES);
     loop {
         let request = match connection.request().await {
@@ -46,7 +47,7 @@ async fn converse(stream: TcpStream, stand_ins: &[Arc<StandIn>]) {
             Err(WireError::Gone) => return,
             Err(WireError::Refused(status, text)) => return connection.refuse(status, text).await,
         };
-        let (status, body) = match respond(&request, stand_ins).await {
+        let (status, body) = match respond(&request, stand_ins, healed).await {
             Ok(body) => (200, body),
             Err((status, message)) => (status, json!({ "error": message })),
         };
@@ -65,7 +66,7 @@ async fn converse(stream: TcpStream, stand_ins: &[Arc<StandIn>]) {
 
 type Refusal = (u16, String);
 
-async fn respond(request: &Request, stand_ins: &[Arc<StandIn>]) -> Result<Value, Refusal> {
+async fn respond(request: &Request, stand_ins: &[Arc<StandIn>], healed: &OnceLock<Healed>) -> Result<Value, Refusal> {
     guard(request)?;
     let method = request.method.as_str();
     let name = match request.path.strip_prefix("/drill") {
@@ -95,7 +96,11 @@ async fn respond(request: &Request, stand_ins: &[Arc<StandIn>]) -> Result<Value,
         .set(spec.model, spec.fault)
         .await
         .map_err(|error| (503, error.to_string()))?;
-    Ok(state(stand_in))
+    let mut state = state(stand_in);
+    if let Some(healed) = healed.get().filter(|_| fault == Fault::Ok) {
+        state["cooldowns_ended"] = json!(healed(name));
+    }
+    Ok(state)
 }
 
 /// Refuses browsers: a page can send requests to loopback, under a name of its own (DNS rebinding) or from its own

@@ -16,6 +16,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::activation::Inherited;
+use super::cooldowns::Cooldowns;
 use super::handover::{CANCEL, CONFIRM, CONFIRMS, Channel, SERVE, SERVING};
 
 /// The variable with the `PID` of the process to take over from, followed by ` relayed` once the program was started
@@ -46,12 +47,18 @@ pub struct Launch {
     pub(super) predecessor: Option<Predecessor>,
     /// The program that an upgrade starts, if there is one.
     pub(super) program: Option<Program>,
+    pub(super) cooldowns: Cooldowns,
 }
 
 impl Launch {
     /// A launch without sockets from elsewhere and without upgrades.
     pub fn alone() -> Self {
         Self::default()
+    }
+
+    /// The same, where `cooldowns` will be the gateway's.
+    pub fn with(self, cooldowns: Cooldowns) -> Self {
+        Self { cooldowns, ..self }
     }
 
     /// Examines what the process was started with. It must be called before anything else: there must be no other
@@ -66,6 +73,7 @@ impl Launch {
                 inherited: Inherited::from_manager().map_err(LaunchError::Sockets)?,
                 predecessor: None,
                 program: Some(program),
+                cooldowns: Cooldowns::default(),
             }));
         };
         if !takeover.ends_with(RELAYED) {
@@ -82,6 +90,7 @@ impl Launch {
             inherited,
             predecessor: Some(predecessor),
             program: Some(program),
+            cooldowns: Cooldowns::default(),
         }))
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,12 +27,17 @@ const MODULE: &str = "switchback::telemetry";
 pub(super) static WRITER: Writer = Writer {
     queue: Queue::new(),
     is_running: AtomicBool::new(false),
+    is_held: Mutex::new(false),
+    released: Condvar::new(),
 };
 
 pub(super) struct Writer {
     queue: Queue,
     /// The writing thread exists.
     is_running: AtomicBool,
+    /// Nothing is written for now.
+    is_held: Mutex<bool>,
+    released: Condvar,
 }
 
 impl Writer {
@@ -41,8 +47,28 @@ impl Writer {
         self.start();
     }
 
+    /// Writes nothing until [`Self::release`], or a flush; records are queued.
+    pub(super) fn hold(&self) {
+        *self.lock_held() = true;
+    }
+
+    pub(super) fn release(&self) {
+        *self.lock_held() = false;
+        self.released.notify_all();
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, bool> {
+        self.is_held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until_released(&self) {
+        let held = self.lock_held();
+        drop(self.released.wait_while(held, |is_held| *is_held));
+    }
+
     /// Returns when everything so far has been written, and after [`FLUSH_MAX`] in any case.
     pub(super) fn flush(&'static self) {
+        self.release();
         if !self.is_running.load(Ordering::Relaxed) && self.queue.is_empty() {
             return;
         }
@@ -76,6 +102,7 @@ impl Writer {
         let mut output = Output::default();
         loop {
             let batch = self.queue.next();
+            self.wait_until_released();
             self.write(&mut output, &batch);
         }
     }

@@ -301,6 +301,14 @@ impl Health {
         }
     }
 
+    /// Forgets every failure, because what failed was made to fail and no longer does. Returns whether it was out.
+    pub(super) fn recover(&mut self) -> bool {
+        let was_out = !matches!(self.state, State::Closed { .. });
+        self.state = State::default();
+        self.testimony = None;
+        was_out
+    }
+
     /// Records that the attempt has shown nothing: if it was a trial, the next request makes it.
     pub fn abandoned(&mut self, pass: &Pass) {
         if let State::HalfOpen { rest, trial } = &self.state

@@ -120,6 +120,13 @@ impl Registry {
         worst.map(|(standing, model)| (Arc::clone(model), standing)).collect()
     }
 
+    /// Forgets every failure of the upstream and of its models. Returns how many cooldowns that ends.
+    pub fn recover(&self) -> usize {
+        let models = lock(&self.models);
+        let healths = models.named.values().chain(models.asked.values()).chain([&self.own]);
+        healths.filter(|health| health.lock().recover()).count()
+    }
+
     /// Returns the number of requests in flight.
     pub fn inflight(&self) -> u32 {
         self.inflight.load(Ordering::Relaxed)

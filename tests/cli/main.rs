@@ -6,6 +6,7 @@
 
 mod agreement;
 mod classify;
+mod drill;
 mod explain;
 mod gateway;
 mod generated;

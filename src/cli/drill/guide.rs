@@ -9,6 +9,17 @@ use crate::config::{Config, Target, UpstreamTarget};
 use crate::drill::{FAULTS, FaultSpec, StandIns};
 use crate::protocol::Protocol;
 
+/// Stands for the file's name where there is none.
+pub(super) const BUILT_IN: &str = "the built-in configuration";
+
+/// What runs, for whoever wants to try it.
+pub(super) struct Practised {
+    pub(super) gateway: SocketAddr,
+    pub(super) control: SocketAddr,
+    /// The settings of clients.
+    pub(super) clients: String,
+}
+
 /// At most this many routes are listed; a configuration may have hundreds.
 const ROUTES_MAX: usize = 30;
 
@@ -25,6 +36,9 @@ pub(super) fn opening(
         "Switchback drill: {} with a stand-in for every upstream\n",
         config.file.display()
     )?;
+    if config.file.as_os_str() == BUILT_IN {
+        writeln!(out, "  No configuration was found; `--config FILE` names one.\n")?;
+    }
     let instead_of = place
         .instead_of
         .as_ref()
@@ -101,7 +115,12 @@ fn target_text(config: &Config, target: &Target) -> String {
 }
 
 /// Prints what to try.
-pub(super) fn closing(out: &mut impl Write, case: &Case, gateway: SocketAddr, control: SocketAddr) -> io::Result<()> {
+pub(super) fn closing(out: &mut impl Write, case: &Case, practised: &Practised) -> io::Result<()> {
+    let Practised {
+        gateway,
+        control,
+        clients,
+    } = practised;
     let Case { model, first, .. } = case;
     let quoted = case.body().replace('\'', r"'\''");
     writeln!(out, "Try it\n")?;
@@ -137,10 +156,14 @@ pub(super) fn closing(out: &mut impl Write, case: &Case, gateway: SocketAddr, co
             )?;
         }
     }
+    write!(out, "{clients}")?;
     writeln!(out, "Break {first}, look, and heal it\n")?;
     writeln!(out, "  curl -X POST 'http://{control}{}'", case.fault("500"))?;
     writeln!(out, "  curl http://{control}/drill")?;
     writeln!(out, "  curl -X DELETE http://{control}/drill/{first}\n")?;
-    writeln!(out, "Faults: {FAULTS}\nCtrl-C ends the drill.")?;
+    writeln!(
+        out,
+        "Faults: {FAULTS}\nHealing an upstream ends its cooldowns. Ctrl-C ends the drill."
+    )?;
     out.flush()
 }

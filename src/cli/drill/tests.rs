@@ -143,7 +143,7 @@ fn gateway(config: &Config, requests: usize) -> anyhow::Result<()> {
 
 fn play(config: Config, args: &DrillArgs) -> (anyhow::Result<ExitCode>, String) {
     let mut out = Vec::new();
-    let ended = session(config, args, &mut out, |config| gateway(&config, 1));
+    let ended = session(config, args, &mut out, Box::new(|_| 0), |config| gateway(&config, 1));
     (ended, String::from_utf8(out).unwrap())
 }
 
@@ -161,6 +161,8 @@ fn a_plain_drill_shows_a_switch_and_serves_on() {
         "curl -X POST 'http://127.0.0.1:",
         "/drill/openai?fault=500'",
         "from openai import OpenAI",
+        "model_provider = \"switchback\"",
+        "wire_api = \"responses\"",
     ] {
         assert!(out.contains(words), "{words} is missing in:\n{out}");
     }
@@ -179,9 +181,19 @@ fn once_ends_with_what_became_of_the_request() {
 #[test]
 fn a_gateway_that_does_not_start_is_reported() {
     let mut out = Vec::new();
-    let error = session(switching(), &args(true, &[]), &mut out, |_| bail!("no such luck")).unwrap_err();
+    let error = session(switching(), &args(true, &[]), &mut out, Box::new(|_| 0), |_| {
+        bail!("no such luck")
+    })
+    .unwrap_err();
     assert_eq!(format!("{error:#}"), "the gateway did not start: no such luck");
-    let error = session(switching(), &args(true, &["opnai=429"]), &mut out, |_| Ok(())).unwrap_err();
+    let error = session(
+        switching(),
+        &args(true, &["opnai=429"]),
+        &mut out,
+        Box::new(|_| 0),
+        |_| Ok(()),
+    )
+    .unwrap_err();
     assert!(format!("{error:#}").contains("did you mean openai?"), "{error:#}");
 }
 

@@ -352,3 +352,16 @@ fn base_is_never_longer_than_max() {
         opened(Class::ServerError, secs(1))
     );
 }
+
+#[test]
+fn what_has_recovered_begins_anew() {
+    let mut bench = Bench::new();
+    assert!(!bench.health.recover());
+    bench.open_for_a_minute();
+    let late = bench.health.admit_anyway(bench.now);
+    assert!(bench.health.recover());
+    assert!(!bench.is_skipped());
+    // One that was sent before counts as the first failure.
+    assert_eq!(bench.fail(&late, Class::ServerError), None);
+    assert!(!bench.is_skipped());
+}
