@@ -95,7 +95,7 @@ fn without_a_configuration_it_has_its_own_and_the_log_follows() {
         "openai is broken now: it answers 500",
         "x-gateway-upstream: openrouter",
         "ANTHROPIC_BASE_URL=http://127.0.0.1:",
-        "ANTHROPIC_AUTH_TOKEN=unused claude --model claude-sonnet-4-5",
+        "ANTHROPIC_AUTH_TOKEN=unused claude --model claude-sonnet-4-6",
         "model_provider = \"switchback\"",
         "wire_api = \"responses\"",
     ] {

@@ -37,7 +37,7 @@ fn model(config: &Config, protocol: Protocol) -> Option<String> {
         .filter(|name| speaks(name))
         .min_by_key(|name| name.contains('*'))?;
     Some(match name {
-        "claude-*" => "claude-sonnet-4-5".to_owned(),
+        "claude-*" => "claude-sonnet-4-6".to_owned(),
         name => name.replace('*', "drill"),
     })
 }
