@@ -163,7 +163,7 @@ fn explain(error: &serde_yaml::Error, source: &Source) -> Diagnostic {
             match message {
                 // The scanner's own bound on brackets comes before the budget's.
                 "recursion limit exceeded" => too_large(format!("is nested more than {DEPTH_MAX} levels deep")),
-                "alias references unknown anchor" => {
+                _ if source.at(place).starts_with('*') => {
                     let message = "not valid YAML: an unquoted `*` begins a reference to an anchor, and there is none of this name";
                     Diagnostic::error("syntax", place, message).help("to write a glob, quote it: `\"*\"`, `\"*-mini\"`")
                 }

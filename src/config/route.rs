@@ -66,7 +66,7 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
     let mut overrides = PolicyOverrides::default();
     let (mut targets, mut places) = (Vec::new(), Vec::new());
     let list = match &value.value {
-        Value::Mapping(_) => reader
+        Value::Mapping(_) if !is_target(value) => reader
             .fields(value, name.place, what.as_str(), &keys::ROUTE)
             .and_then(|fields| {
                 overrides = policy::overrides(reader, &fields, scope.policy.timeouts(None));
@@ -114,6 +114,7 @@ fn chain<'n>(reader: &mut Reader<'_>, list: &'n Node, at: Place, what: &str) -> 
             let message = format!("the chain of {what} must be a list, found {}", list.kind());
             let help = match value {
                 Value::Scalar(text) => format!("write it in brackets: `[{}]`", quotable(text)),
+                Value::Mapping(_) => "write this target in brackets: `[{ … }]`".to_owned(),
                 _ => format!("write `[TARGET, TARGET, …]`; {TARGET_FORMS}"),
             };
             reader.report(Diagnostic::error("wrong-type", place, message).help(help));
@@ -140,6 +141,11 @@ fn target(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>, timeouts: Tim
         return Some(Target::Route(text.value.into()));
     }
     upstream_target(reader, node, scope, timeouts).map(Target::One)
+}
+
+/// Returns whether this mapping is a target rather than a route.
+fn is_target(node: &Node) -> bool {
+    !has_key(node, "targets") && ["upstream", "spread", "route"].iter().any(|key| has_key(node, key))
 }
 
 fn has_key(node: &Node, name: &str) -> bool {

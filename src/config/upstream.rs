@@ -48,11 +48,33 @@ pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy:
     if entries.is_empty() {
         reader.error("empty", node.place, "`upstreams` names no upstream");
     }
+    let unindented = report_unindented(reader, &entries);
     let upstreams = entries
         .into_iter()
-        .map(|entry| upstream(reader, &entry, policy))
+        .map(|entry| match entry.value.value {
+            Value::Mapping(_) => upstream(reader, &entry, policy),
+            _ if unindented => blank(&entry.name.value),
+            _ => upstream(reader, &entry, policy),
+        })
         .collect();
     (upstreams, names::is_whole(node, &places))
+}
+
+/// Reports the first key of an upstream that stands beside its name instead of below. Returns whether there is one: then
+/// whatever else is no mapping belongs to the same fault.
+fn report_unindented(reader: &mut Reader<'_>, entries: &[Entry<'_>]) -> bool {
+    let is_value = |entry: &&Entry<'_>| !matches!(entry.value.value, Value::Mapping(_));
+    let is_key = |entry: &&Entry<'_>| keys::UPSTREAM.key(&entry.name.value).is_some();
+    let Some(entry) = entries.iter().filter(is_value).find(is_key) else {
+        return false;
+    };
+    let message = format!(
+        "{} is a key of an upstream, and stands where names of upstreams do",
+        quote(entry.name.written)
+    );
+    let help = "indent it and what follows by two more spaces, below the upstream's name";
+    reader.report(Diagnostic::error("bad-name", entry.name.place, message).help(help));
+    true
 }
 
 fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upstream {
