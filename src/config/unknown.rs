@@ -65,7 +65,7 @@ const ELSEWHERE: [(&str, &[&str], &str); 15] = [
         "listen",
     ),
     ("configuration", &["logging"], "log"),
-    ("target", &["provider", "backend", "target"], "upstream"),
+    ("target", &["provider", "backend"], "upstream"),
     (
         "route",
         &["chain", "upstreams", "fallbacks", "models", "providers"],
