@@ -21,6 +21,7 @@ mod off_workers;
 mod patience;
 mod pingora_error;
 mod reading;
+mod recent_failures;
 mod recorder;
 mod refusal;
 mod relay;

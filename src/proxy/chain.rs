@@ -34,7 +34,7 @@ pub struct Chain {
 pub(super) struct Client {
     pub received: Instant,
     pub streams: bool,
-    /// Its SDK tries again by itself.
+    /// It tries again by itself.
     pub retries: bool,
     pub patience: Option<Patience>,
 }

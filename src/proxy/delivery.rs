@@ -50,6 +50,8 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
         }
         Stage::Trying(trying) => {
             ctx.delivery.exhausted = true;
+            let failures = &ctx.asked.snapshot.recent_failures;
+            failures.remember(&trying.chain.body, Instant::now());
             let left_out = trying.chain.left_out(ctx.asked.model.as_deref(), Instant::now());
             match trying.chain.into_kept() {
                 Some(kept) => deliver(session, ctx, kept).await,

@@ -210,7 +210,8 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
         plain: may_resume || all().any(changes),
     };
     body.keep_for(uses, ctx.asked.snapshot.memory.share());
-    Ok(trying(Chain::new(Arc::clone(route), plan, body, client(session, ctx))))
+    let client = client(session, ctx, &body);
+    Ok(trying(Chain::new(Arc::clone(route), plan, body, client)))
 }
 
 /// Plans a request that names no model, on a path that needs none. Its one upstream is tried as a route's target would
@@ -223,7 +224,8 @@ fn pass_through(session: &Session, ctx: &mut RequestContext, mut body: Replay) -
     };
     body.keep_for(uses, ctx.asked.snapshot.memory.share());
     let plan = pinned_plan(&route, "", ctx.asked.protocol, false, Instant::now());
-    Ok(trying(Chain::new(route, plan, body, client(session, ctx))))
+    let client = client(session, ctx, &body);
+    Ok(trying(Chain::new(route, plan, body, client)))
 }
 
 fn trying(chain: Chain) -> Stage {
@@ -315,13 +317,13 @@ async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &s
         .map(|()| true)
 }
 
-/// Reads what the client says of itself.
-fn client(session: &Session, ctx: &RequestContext) -> Client {
+/// Reads what the client says of itself, and sees what it does not say.
+fn client(session: &Session, ctx: &RequestContext, body: &Replay) -> Client {
     let headers = &session.req_header().headers;
     Client {
         received: ctx.asked.received,
         streams: ctx.asked.stream,
-        retries: client_retries(headers),
+        retries: client_retries(headers) || ctx.asked.snapshot.recent_failures.has(body, Instant::now()),
         patience: Patience::of(headers, ctx.asked.received),
     }
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::browser::BrowserRules;
 use super::meters::Meters;
 use super::off_workers::OffWorkers;
+use super::recent_failures::RecentFailures;
 use crate::config::{self, Config};
 use crate::memory::Budget;
 use crate::routing::RouteTable;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub memory: Budget,
     /// Where large bodies are read. It is the same for all snapshots.
     pub off_workers: OffWorkers,
+    /// Requests that have just failed with every target.
+    pub(super) recent_failures: RecentFailures,
     pub max_body_bytes: usize,
     /// Bounds the text of one stream that may be resumed.
     pub max_held_bytes: usize,
@@ -64,6 +67,7 @@ impl Snapshot {
                 |previous| previous.memory.clone(),
             ),
             off_workers: previous.map_or_else(OffWorkers::default, |previous| previous.off_workers.clone()),
+            recent_failures: RecentFailures::default(),
             max_body_bytes: config.server.max_body_bytes,
             max_held_bytes: config.server.max_held_bytes,
             client_timeout: config.server.client_timeout,

@@ -52,6 +52,8 @@ fn reject(asked: &RequestHeader, header: &ResponseHeader, evidence: &Evidence, c
     match chain.settle(&outcome, &details, &mut recorder) {
         Next::Deliver => Ok(()),
         Next::Exhausted if !chain.prefers_kept_to(outcome.class, header.status.as_u16()) => {
+            let failures = &recorder.asked.snapshot.recent_failures;
+            failures.remember(&chain.body, Instant::now());
             ctx.delivery.exhausted = true;
             Ok(())
         }

@@ -72,3 +72,17 @@ async fn a_client_that_retries_by_itself_is_not_multiplied() {
         (200, 1, 1)
     );
 }
+
+#[tokio::test]
+async fn a_request_that_has_just_failed_everywhere_is_not_tried_twice_at_each_target() {
+    let broken = Upstream::always(Answer::json(500, error("boom", "server_error", None))).await;
+    let policy = "policy: { retry: { same_target: 1, backoff: 1ms, max_backoff: 2ms }, cooldown: { after: 0 } }";
+    let gateway = Gateway::start(chain(&[broken.url()]) + policy).await;
+    let mut attempts = Vec::new();
+    for body in [chat("m"), chat("m"), chat_stream("m"), chat("m")] {
+        let response = gateway.post(CHAT, body).await;
+        assert_eq!(response.status(), 500);
+        attempts.push(response.ledger().len());
+    }
+    assert_eq!(attempts, [2, 1, 2, 1]);
+}
