@@ -287,6 +287,15 @@ pub struct UpstreamTarget {
     pub body: BodyEdits,
 }
 
+/// How a stream's client is kept while nothing comes for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// After so long a silence it is sent a comment.
+    pub every: Duration,
+    /// The first silence answers it, though no upstream has begun to answer.
+    pub before_first_token: bool,
+}
+
 /// `policy`: the defaults of every route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -296,8 +305,8 @@ pub struct Policy {
     pub on: Vec<(OnKey, Action)>,
     pub cooldown: Cooldown,
     pub exhausted: Exhausted,
-    /// After so long a silence, a stream's client is sent a comment. `None`: never.
-    pub keepalive: Option<Duration>,
+    /// `None`: a client hears nothing while nothing comes for it.
+    pub keepalive: Option<Keepalive>,
 }
 
 /// A route's own `policy` keys, where it has any.
@@ -308,7 +317,7 @@ pub struct PolicyOverrides {
     pub on: Vec<(OnKey, Action)>,
     pub cooldown: CooldownOverrides,
     pub exhausted: Option<Exhausted>,
-    pub keepalive: Option<Duration>,
+    pub keepalive: Option<Keepalive>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

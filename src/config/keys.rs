@@ -192,12 +192,19 @@ section! {
 section! {
     POLICY = "policy", "What is done about failures." => {
         "cooldown" = Shape::Section(&COOLDOWN), NONE, "When and for how long failing targets are skipped.";
-        "keepalive" = Duration, NONE, "After so long a silence, a stream that has begun is filled with a comment (off by default).";
+        "keepalive" = OneOf(&[Duration, Shape::Section(&KEEPALIVE)]), NONE, "How a stream's client is kept while nothing comes for it (off by default).";
         "exhausted" = Word(words::exhausted), Written("last"), "Which answer the client gets when all have failed.";
         "on" = Names { usual: words::classes, others: "^[45][0-9][0-9]$", shape: &Word(words::actions), empty: true }, Written("{}"),
             "Class or status code → what is done.";
         "retry" = Shape::Section(&RETRY), NONE, "How often to retry, and after which waits.";
         "timeouts" = Shape::Section(&TIMEOUTS), NONE, "The six clocks.";
+    }
+}
+
+section! {
+    KEEPALIVE = "keepalive", "What fills the silence of a stream." => {
+        "before_first_token" = Flag, Written("false"), "The first silence answers the client, though no upstream has begun to answer.";
+        "every" = Duration, Required, "After so long a silence a comment is sent.";
     }
 }
 

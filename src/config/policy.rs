@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::bounds::ATTEMPTS_MAX;
 use super::diagnostic::{Complaint, Diagnostic};
-use super::document::Node;
+use super::document::{Node, Value};
 use super::reader::{Fields, Reader, quote};
 use super::source::Place;
 use super::words::{self, EXHAUSTED};
 use super::{
-    Cooldown, CooldownOverrides, Exhausted, OnKey, PolicyOverrides, Retry, RetryOverrides, TimeoutOverrides, Timeouts,
+    Cooldown, CooldownOverrides, Exhausted, Keepalive, OnKey, PolicyOverrides, Retry, RetryOverrides, TimeoutOverrides,
+    Timeouts,
 };
 use super::{Policy, keys, quantity};
 use crate::classify::{Action, Class};
@@ -47,11 +48,34 @@ pub(super) fn overrides(reader: &mut Reader<'_>, fields: &Fields<'_>, wider: Tim
     if let Some((node, at)) = fields.section("cooldown") {
         out.cooldown = cooldown(reader, node, at);
     }
-    out.keepalive = duration(reader, fields, "keepalive");
+    if let Some(node) = fields.get("keepalive") {
+        out.keepalive = keepalive(reader, node);
+    }
     if let Some(node) = fields.get("exhausted") {
         out.exhausted = reader.one_of(node, "`exhausted`", &EXHAUSTED);
     }
     out
+}
+
+/// Reads `keepalive`: a duration, or a mapping.
+fn keepalive(reader: &mut Reader<'_>, node: &Node) -> Option<Keepalive> {
+    if !matches!(node.value, Value::Mapping(_)) {
+        let every = reader.value(node, "`keepalive`", quantity::duration)?;
+        return Some(Keepalive {
+            every,
+            before_first_token: false,
+        });
+    }
+    let fields = reader.fields(node, node.place, "`keepalive`", &keys::KEEPALIVE)?;
+    let has_every = fields.required(reader, "every").is_some();
+    let before_first_token = fields
+        .get("before_first_token")
+        .and_then(|node| reader.value(node, "`before_first_token`", quantity::boolean));
+    has_every.then_some(())?;
+    Some(Keepalive {
+        every: duration(reader, &fields, "every")?,
+        before_first_token: before_first_token.unwrap_or(false),
+    })
 }
 
 /// Reads `timeouts`; warns where, applied over `wider`, no attempt could ever reach one of its clocks.

@@ -53,7 +53,7 @@ fn log(session: &Session, outcome: Outcome, ctx: &RequestContext) {
         stream: ctx.asked.stream,
         model: ctx.asked.model.as_deref(),
         route: ctx.asked.route.as_ref().map(|route| &*route.name),
-        target: ctx.delivery.served_by.as_deref(),
+        target: ctx.delivery.served_by.as_deref().or(ctx.progress.served_by.as_deref()),
         status: session.response_written().map(|response| response.status.as_u16()),
         outcome,
         refused: ctx.delivery.refused,

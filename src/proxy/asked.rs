@@ -14,6 +14,7 @@ use crate::protocol::request_header::HeaderFault;
 use crate::protocol::{Protocol, StreamKind};
 use crate::routing::{Route, Step};
 use crate::telemetry::metrics::RouteMeter;
+use crate::transport::Keepalive;
 
 #[derive(Clone)]
 pub struct Asked {
@@ -64,6 +65,17 @@ impl Asked {
     /// Returns `upstream/model`, or `upstream` where the request carries no model.
     pub(super) fn target_name(&self, step: &Step) -> Arc<str> {
         step.name(self.model.as_deref())
+    }
+
+    /// Returns how the client of a stream is kept while nothing comes for it.
+    pub(super) fn keepalive(&self) -> Option<Keepalive> {
+        let keepalive = self.route.as_ref()?.keepalive?;
+        // Of other streams it is not known where something may be put.
+        let is_known = self.stream && self.kind != StreamKind::Other;
+        is_known.then_some(Keepalive {
+            every: keepalive.every,
+            before_first_token: keepalive.before_first_token,
+        })
     }
 
     /// Returns the meter of the requested route.

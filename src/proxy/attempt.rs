@@ -116,7 +116,7 @@ impl Attempt {
                 protocol: asked.protocol,
                 request_id: asked.id.header(),
             },
-            keepalive: asked.route.as_ref().and_then(|route| route.keepalive),
+            keepalive: asked.keepalive(),
             resumable,
             timings: Timings::default(),
             screening: self.step.target.upstream.clone(),

@@ -255,7 +255,7 @@ impl From<&Failure> for Outcome {
                 | Failure::Silent
                 | Failure::MadeWay
                 | Failure::Deadline => Class::Timeout,
-                Failure::Broken { .. } | Failure::Reported(_) => Class::Broken,
+                Failure::Broken { .. } | Failure::Reported(_) | Failure::Exhausted(_) => Class::Broken,
             },
             status: None,
             basis: Basis::Status,

@@ -86,6 +86,7 @@ pub(super) fn address(
     trying.resuming = resuming(asked, &trying.chain, header, connector);
     let resumable = trying.resuming.as_ref().map(|by| Resumable {
         by: Arc::clone(by) as _,
+        continues: continues(asked, &trying.chain),
         max_held_bytes: asked.snapshot.max_held_bytes,
     });
     let chain = &mut trying.chain;
@@ -113,7 +114,12 @@ fn resuming(
     header: &RequestHeader,
     connector: &JudgingConnector,
 ) -> Option<Arc<Resuming>> {
+    let is_early = asked.keepalive().is_some_and(|keepalive| keepalive.before_first_token);
+    (is_early || continues(asked, chain)).then(|| Arc::new(Resuming::new(connector.clone(), header.clone())))
+}
+
+/// Whether another attempt may continue a stream that breaks off.
+fn continues(asked: &Asked, chain: &Chain) -> bool {
     let is_chat = matches!(asked.kind, StreamKind::Chat | StreamKind::Messages);
-    let is_resumable = is_chat && asked.stream && chain.may_resume();
-    is_resumable.then(|| Arc::new(Resuming::new(connector.clone(), header.clone())))
+    is_chat && asked.stream && chain.may_resume()
 }

@@ -21,6 +21,8 @@ use crate::upstream::setback::Scope;
 #[derive(Default)]
 pub struct Progress {
     pub ledger: Ledger,
+    /// Who has begun to answer a client that had been answered before.
+    pub served_by: Option<Arc<str>>,
     /// How long it has waited: for upstreams, and between attempts.
     pub waited: Duration,
     /// How often another attempt went on with the stream.

@@ -4,11 +4,12 @@
 //! The session that hands the stream out runs beside Pingora's hooks, so the chain is shared from commit on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::http::{RequestHeader, ResponseHeader};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::asked::Asked;
 use super::attempt::edits;
@@ -19,8 +20,8 @@ use super::off_workers::INLINE_MAX_BYTES;
 use super::recorder::{Details, Progress, Recorder};
 use crate::body::{Facts, Outgoing, Uses, segments};
 use crate::protocol::resume::{Transcript, continuing};
-use crate::routing::{Outcome, Step};
-use crate::transport::{Assignment, Evidence, Failure, JudgingConnector, Resume, Wanted};
+use crate::routing::{Next, Outcome, Step};
+use crate::transport::{Assignment, Clocks, Connection, Evidence, Failure, JudgingConnector, Resume, Wanted};
 
 /// A body's tree and what is written from it take about so many times the room of its text.
 const PARSED_TIMES: usize = 4;
@@ -40,6 +41,38 @@ struct Shared {
     chain: Chain,
     asked: Asked,
     progress: Progress,
+    /// An upstream has begun to answer. Before that attempts follow each other as they do before commit.
+    has_begun: bool,
+    /// What is done about the last attempt that failed before that, and what its upstream has said.
+    next: Next,
+    last_words: Option<String>,
+}
+
+impl Shared {
+    /// Settles the running attempt, which has failed.
+    fn fail(&mut self, outcome: &Outcome, details: &Details<'_>) {
+        let mut recorder = Recorder {
+            asked: &self.asked,
+            progress: &mut self.progress,
+        };
+        if self.has_begun {
+            self.chain.settle_resuming(outcome, details, &mut recorder);
+        } else {
+            self.next = self.chain.settle(outcome, details, &mut recorder);
+            self.last_words = details.message.clone();
+        }
+    }
+
+    /// The gateway's account of what was tried for a client that was answered already.
+    fn account(&mut self) -> String {
+        self.progress.is_broken = true;
+        let left_out = self.chain.left_out(self.asked.model.as_deref(), Instant::now());
+        let account = self.progress.ledger.account(&left_out).message;
+        match &self.last_words {
+            Some(words) => format!("{account}; the last one said: {words}"),
+            None => account,
+        }
+    }
 }
 
 impl Resuming {
@@ -54,21 +87,32 @@ impl Resuming {
     }
 
     /// The answer of the chain's attempt goes to the client.
-    pub(super) fn commit(&self, mut chain: Chain, asked: Asked, progress: Progress) {
+    pub(super) fn commit(&self, mut chain: Chain, asked: Asked, progress: Progress, has_begun: bool) {
         // The body is only parsed from now on.
         let uses = Uses {
             raw: false,
             plain: true,
         };
-        chain.body.keep_for(uses, asked.snapshot.memory.share());
-        *self.lock() = Some(Shared { chain, asked, progress });
+        if has_begun {
+            chain.body.keep_for(uses, asked.snapshot.memory.share());
+        }
+        *self.lock() = Some(Shared {
+            chain,
+            asked,
+            progress,
+            has_begun,
+            next: Next::Exhausted,
+            last_words: None,
+        });
         self.committed.notify_one();
     }
 
     /// The chain, and where its attempts are recorded. Nothing is done before commit.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Chain, &mut Recorder<'_>) -> T) -> Option<T> {
         let mut shared = self.lock();
-        let Shared { chain, asked, progress } = shared.as_mut()?;
+        let Shared {
+            chain, asked, progress, ..
+        } = shared.as_mut()?;
         Some(work(chain, &mut Recorder { asked, progress }))
     }
 
@@ -81,6 +125,57 @@ impl Resuming {
             }
         })?;
         self.lock().take().map(|shared| shared.progress)
+    }
+
+    /// Does what a search for an upstream that begins needs; where there is nothing left to do, or the request has ended, this is
+    /// the account of what was tried.
+    fn searching<T>(&self, work: impl FnOnce(&mut Shared) -> Option<T>) -> Result<T, String> {
+        let mut shared = self.lock();
+        let Some(shared) = shared.as_mut() else {
+            return Err("the request has ended".to_owned());
+        };
+        match work(shared) {
+            Some(done) => Ok(done),
+            None => Err(shared.account()),
+        }
+    }
+
+    /// Makes the request of an attempt that is connected; settles one that is not (`None`).
+    fn send(
+        &self,
+        shared: &mut Shared,
+        opened: Result<Connection, Failure>,
+        took: Duration,
+        step: &Step,
+        clocks: Clocks,
+    ) -> Option<(Box<RequestHeader>, Arc<Assignment>)> {
+        let mut recorder = Recorder {
+            asked: &shared.asked,
+            progress: &mut shared.progress,
+        };
+        let attempt = shared.chain.attempt.as_mut()?;
+        attempt.opened(opened, took, &mut recorder);
+        let connection = match attempt.take_opened()? {
+            Ok(connection) => connection,
+            Err(failure) => {
+                let reason = failure.to_string();
+                shared.fail(&Outcome::from(&failure), &Details::of_failure(&failure, &reason));
+                return None;
+            }
+        };
+        let body = shared.chain.body.outgoing(step.model.as_deref(), edits(step));
+        let mut header = Box::new(self.header.clone());
+        let sending = Sending::Whole {
+            body: &body,
+            stream: true,
+        };
+        if headers::to_upstream(&mut header, step, &shared.asked.id, &sending).is_err() {
+            shared.next = Next::Exhausted;
+            return None;
+        }
+        let attempt = shared.chain.attempt.as_mut()?;
+        let assignment = attempt.assign(&shared.asked, connection, body.segments, clocks, None);
+        Some((header, assignment))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Shared>> {
@@ -141,37 +236,76 @@ impl Resuming {
             let connect = step.target.timeouts.connect;
             let opening = self.connector.open(endpoint, Wanted::New, connect, clocks.deadline);
             let opened = opening.await;
-            let sent = self.with(|chain, recorder| {
+            let opened = self.with(|chain, recorder| {
                 let attempt = chain.attempt.as_mut()?;
                 attempt.opened(opened, began.elapsed(), recorder);
-                match attempt.take_opened()? {
-                    Err(failure) => {
-                        fail(chain, &failure, recorder);
-                        None
-                    }
-                    Ok(connection) => Some(attempt.assign(&asked, connection, body.segments, clocks, None)),
+                attempt.take_opened()
+            })??;
+            match opened {
+                Err(failure) => self.failed(&failure),
+                Ok(connection) => {
+                    let assignment = self.with(|chain, _| {
+                        let attempt = chain.attempt.as_mut()?;
+                        Some(attempt.assign(&asked, connection, body.segments, clocks, None))
+                    })??;
+                    return Some((header, assignment));
                 }
-            })?;
-            if let Some(assignment) = sent {
-                return Some((header, assignment));
             }
         }
     }
 }
 
-/// The attempt to go on got no answer.
-fn fail(chain: &mut Chain, failure: &Failure, recorder: &mut Recorder<'_>) {
-    let reason = failure.to_string();
-    let details = Details::of_failure(failure, &reason);
-    chain.settle_resuming(&Outcome::from(failure), &details, recorder);
-}
-
 #[async_trait]
 impl Resume for Resuming {
-    async fn broke_off(&self, failure: &Failure) {
+    async fn committed(&self) {
         if self.lock().is_none() {
             self.committed.notified().await;
         }
+    }
+
+    async fn next_attempt(&self) -> Result<(Box<RequestHeader>, Arc<Assignment>), String> {
+        loop {
+            let wait = self.searching(|shared| match shared.next {
+                Next::Retry { .. } | Next::Fallback => Some(shared.chain.wait),
+                Next::Deliver | Next::Exhausted => None,
+            })?;
+            sleep(wait).await;
+            let (step, wanted, clocks, asked) = self.searching(|shared| {
+                let mut recorder = Recorder {
+                    asked: &shared.asked,
+                    progress: &mut shared.progress,
+                };
+                let step = shared.chain.begin(Instant::now(), &mut recorder)?.step.clone();
+                let (wanted, clocks) = (shared.chain.wanted_connection(), shared.chain.clocks(&step));
+                Some((step, wanted, clocks, shared.asked.clone()))
+            })?;
+            let endpoint = &asked.snapshot.endpoints[step.target.upstream.index];
+            let began = Instant::now();
+            let connect = step.target.timeouts.connect;
+            let opened = self.connector.open(endpoint, wanted, connect, clocks.deadline).await;
+            let sent = self.searching(|shared| Some(self.send(shared, opened, began.elapsed(), &step, clocks)))?;
+            if let Some(sent) = sent {
+                return Ok(sent);
+            }
+        }
+    }
+
+    fn began(&self, status: u16) {
+        let mut shared = self.lock();
+        let Some(shared) = shared.as_mut() else { return };
+        shared.has_begun = true;
+        let mut recorder = Recorder {
+            asked: &shared.asked,
+            progress: &mut shared.progress,
+        };
+        if let Some(attempt) = &mut shared.chain.attempt {
+            attempt.answered(status, &mut recorder);
+            recorder.progress.served_by = Some(recorder.asked.target_name(&attempt.step));
+        }
+    }
+
+    async fn broke_off(&self, failure: &Failure) {
+        self.committed().await;
         self.with(|chain, recorder| chain.break_off(failure, recorder));
     }
 
@@ -197,20 +331,23 @@ impl Resume for Resuming {
     }
 
     fn failed(&self, failure: &Failure) {
-        self.with(|chain, recorder| fail(chain, failure, recorder));
+        let reason = failure.to_string();
+        if let Some(shared) = self.lock().as_mut() {
+            shared.fail(&Outcome::from(failure), &Details::of_failure(failure, &reason));
+        }
     }
 
     fn refused(&self, header: &ResponseHeader, evidence: &Evidence) {
-        self.with(|chain, recorder| {
-            let Some(attempt) = &chain.attempt else { return };
-            let step = attempt.step.clone();
-            let question = Question {
-                header: &self.header,
-                body: &chain.body,
-                step: &step,
-            };
-            let (outcome, details) = diagnose(header, evidence, &question, &recorder.asked.snapshot);
-            chain.settle_resuming(&outcome, &details, recorder);
-        });
+        let mut shared = self.lock();
+        let Some(shared) = shared.as_mut() else { return };
+        let Some(attempt) = &shared.chain.attempt else { return };
+        let step = attempt.step.clone();
+        let question = Question {
+            header: &self.header,
+            body: &shared.chain.body,
+            step: &step,
+        };
+        let (outcome, details) = diagnose(header, evidence, &question, &shared.asked.snapshot);
+        shared.fail(&outcome, &details);
     }
 }

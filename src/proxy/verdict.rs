@@ -12,10 +12,13 @@ use super::headers::{self, Served};
 use super::pingora_error::{NEXT_ATTEMPT, is_client_gone};
 use super::recorder::{Details, Recorder};
 use crate::routing::{Next, Outcome, Step};
-use crate::transport::{Connection, Evidence, Failure};
+use crate::transport::{Connection, Early, Evidence, Failure};
 
 /// Judges the answer to what the client `asked`: deliver it (`Ok`), or end the attempt.
 pub(super) fn on_answer(asked: &RequestHeader, header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+    if header.extensions_mut().remove::<Early>().is_some() {
+        return on_early(header, ctx);
+    }
     let evidence = header.extensions_mut().remove::<Evidence>();
     let mut recorder = Recorder {
         asked: &ctx.asked,
@@ -85,7 +88,7 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
                 Some(resuming) => {
                     trying.chain.attempt = Some(attempt);
                     let progress = std::mem::take(&mut ctx.progress);
-                    resuming.commit(trying.chain, ctx.asked.clone(), progress);
+                    resuming.commit(trying.chain, ctx.asked.clone(), progress, true);
                     Serving::Resumable(resuming)
                 }
                 None => Serving::Attempt(attempt),
@@ -103,6 +106,22 @@ fn commit(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Answers the client though no upstream has begun to: attempts go on behind it.
+fn on_early(header: &mut ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+    ctx.delivery.committed = Some(Instant::now());
+    let Stage::Trying(trying) = std::mem::replace(&mut ctx.stage, Stage::Committed(Serving::Over)) else {
+        return Error::e_explain(ErrorType::InternalError, "an early answer to no attempt");
+    };
+    let Some(resuming) = trying.resuming else {
+        return Error::e_explain(ErrorType::InternalError, "an early answer that nobody goes on with");
+    };
+    headers::add_gateway_headers(header, &ctx.asked, &ctx.progress.ledger, None, None)?;
+    let progress = std::mem::take(&mut ctx.progress);
+    resuming.commit(trying.chain, ctx.asked.clone(), progress, false);
+    ctx.stage = Stage::Committed(Serving::Resumable(resuming));
+    Ok(())
 }
 
 /// Turns the header of an answer of the target of `step` into the client's.

@@ -4,13 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::classify::{Action, Class};
 use crate::config::{
-    self, BodyEdits, Config, Cooldown, Exhausted, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts,
+    self, BodyEdits, Config, Cooldown, Exhausted, Keepalive, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts,
 };
 use crate::notation::{glob, nearest};
 use crate::protocol::Protocol;
@@ -69,8 +68,7 @@ pub struct Route {
     pub retry: Retry,
     pub timeouts: Timeouts,
     pub exhausted: Exhausted,
-    /// After so long a silence, a stream's client is sent a comment.
-    pub keepalive: Option<Duration>,
+    pub keepalive: Option<Keepalive>,
     on: Vec<(OnKey, Action)>,
 }
 

@@ -32,8 +32,7 @@ pub struct Assignment {
     pub clocks: Clocks,
     pub heard: Heard,
     pub spoken: Spoken,
-    /// After so long a silence, a stream's client is sent something that keeps its connection alive.
-    pub keepalive: Option<Duration>,
+    pub keepalive: Option<Keepalive>,
     /// Where a stream that breaks off may be gone on with.
     pub resumable: Option<Resumable>,
     pub timings: Timings,
@@ -62,9 +61,20 @@ pub struct Spoken {
     pub request_id: HeaderValue,
 }
 
-/// That a stream may be resumed.
+/// How a stream's client is kept while nothing comes for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Keepalive {
+    /// After so long a silence it is sent something that means nothing.
+    pub every: Duration,
+    /// It is answered after the first such silence, though no upstream has begun to answer.
+    pub before_first_token: bool,
+}
+
+/// Who finds another attempt for a stream that was committed to the client.
 pub struct Resumable {
     pub by: Arc<dyn Resume>,
+    /// A stream that breaks off may be resumed.
+    pub continues: bool,
     /// The most that is remembered of its text.
     pub max_held_bytes: usize,
 }
@@ -85,6 +95,18 @@ pub struct Evidence {
 /// Finds an upstream that goes on with a stream. The session that hands the stream out calls it, never two at once.
 #[async_trait]
 pub trait Resume: Send + Sync {
+    /// Returns once the client has been answered.
+    async fn committed(&self);
+
+    /// The next attempt for a client that has been answered though no upstream has begun to, connected.
+    ///
+    /// # Errors
+    /// Nobody is left; the gateway's account of what was tried.
+    async fn next_attempt(&self) -> Result<(Box<RequestHeader>, Arc<Assignment>), String>;
+
+    /// The running attempt has begun to answer such a client.
+    fn began(&self, status: u16);
+
     /// The attempt that serves now has broken off.
     async fn broke_off(&self, failure: &Failure);
 

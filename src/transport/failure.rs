@@ -31,6 +31,9 @@ pub enum Failure {
     MadeWay,
     #[error("nothing meaningful within the first_token clock")]
     FirstTokenClock,
+    /// Behind a client that was answered before any upstream was: what was tried.
+    #[error("{0}")]
+    Exhausted(String),
     #[error("the request's deadline passed")]
     Deadline,
     #[error("the answer broke off after it had begun: {reason}")]

@@ -38,6 +38,14 @@ impl Outlet {
         outlet
     }
 
+    /// The way out for a stream that no upstream has begun yet.
+    pub(super) fn early(kind: StreamKind) -> Self {
+        Self {
+            stream_end: Some(StreamEnd::new(kind)),
+            ..Self::default()
+        }
+    }
+
     /// From here on the body is that of `answer`.
     pub(super) fn follow(&mut self, answer: &mut Answer) {
         self.stream_end = answer.stream_end.take();

@@ -29,7 +29,7 @@ pub(super) struct Continuity {
 impl Continuity {
     /// `None`: the answer is not to be resumed, whatever happens.
     pub(super) fn of(answer: &Answer, assignment: &Assignment) -> Option<Self> {
-        let resumable = assignment.resumable.as_ref()?;
+        let resumable = assignment.resumable.as_ref().filter(|it| it.continues)?;
         let is_stream = answer.evidence.is_none() && answer.stream_end.is_some() && !answer.has_length;
         let transcript = Transcript::new(assignment.heard.kind, resumable.max_held_bytes).filter(|_| is_stream)?;
         Some(Self {

@@ -21,6 +21,7 @@ use super::clock::{IdleClock, before};
 use super::connections::Connections;
 use super::failure::Failure;
 use super::outlet::Outlet;
+use super::search::{self, Found, Search};
 use super::swallow::Swallow;
 use super::trailers::passable;
 use super::turns::Turns;
@@ -39,6 +40,9 @@ pub struct JudgedSession {
     answered: bool,
     /// The header of a failed answer, with its [`Evidence`]. (A good one stays where it was read: a copy less.)
     rejected: Option<ResponseHeader>,
+    /// The client was answered before any upstream: with this header, while one is searched for.
+    early: Option<ResponseHeader>,
+    search: Option<Box<Search>>,
     /// Where the body goes through.
     outlet: Outlet,
     /// The clock between two pieces of the body, once one was waited for.
@@ -62,6 +66,8 @@ impl JudgedSession {
             wire: None,
             answered: false,
             rejected: None,
+            early: None,
+            search: None,
             outlet: Outlet::default(),
             idle: None,
             ended: false,
@@ -71,9 +77,29 @@ impl JudgedSession {
         }
     }
 
-    /// Sends, and reads until the answer can be judged.
-    async fn attempt(&mut self, request: Box<RequestHeader>, assignment: &Assignment) -> Result<(), Failure> {
-        let mut answer = Answer::to(request, assignment).await?;
+    /// Sends, and reads until the answer can be judged, or until its client must be answered whatever comes.
+    async fn attempt(&mut self, request: Box<RequestHeader>, assignment: Arc<Assignment>) -> Result<()> {
+        let search = assignment.keepalive.filter(|keepalive| keepalive.before_first_token);
+        let Some((keepalive, resumable)) = search.zip(assignment.resumable.as_ref()) else {
+            let answer = Answer::to(request, &assignment).await.map_err(Failure::into_error)?;
+            self.begin(answer, &assignment);
+            return Ok(());
+        };
+        let by = Arc::clone(&resumable.by);
+        let mut running = Box::pin(search::attempt(request, Arc::clone(&assignment)));
+        match before(Instant::now() + keepalive.every, &mut running).await {
+            Ok(answer) => self.begin(answer.map_err(Failure::into_error)?, &assignment),
+            Err(_) => {
+                self.early = Some(search::header()?);
+                self.outlet = Outlet::early(assignment.spoken.kind);
+                self.search = Some(Box::new(Search::new(by, assignment, running)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out `answer`, the first one, from now on.
+    fn begin(&mut self, mut answer: Answer, assignment: &Assignment) {
         self.rejected = answer.evidence.as_ref().and_then(|evidence| {
             let mut header = answer.wire.header()?.clone();
             header.extensions_mut().insert(evidence.clone());
@@ -85,7 +111,29 @@ impl JudgedSession {
         if self.rejected.is_some() {
             self.give_back();
         }
-        Ok(())
+    }
+
+    /// Waits for an upstream that begins to answer, behind a client that was answered.
+    async fn search_on(&mut self) {
+        let (Some(search), Some(assignment)) = (&mut self.search, &self.assignment) else {
+            return;
+        };
+        let every = assignment.keepalive.map_or(Duration::MAX, |keepalive| keepalive.every);
+        match search.look(every).await {
+            Found::Silence => self.outlet.keep_alive(assignment.spoken.kind),
+            Found::Failure => {}
+            Found::Answer(mut answer, assignment) => {
+                self.search = None;
+                self.outlet = Outlet::new(&mut answer, &assignment);
+                self.take_over(answer.wire);
+                self.assignment = Some(assignment);
+                self.tell_reported();
+            }
+            Found::Nobody(account) => {
+                self.search = None;
+                self.break_off(Failure::Exhausted(account));
+            }
+        }
     }
 
     /// The body is read from `wire` from now on.
@@ -185,7 +233,7 @@ impl JudgedSession {
         let reading = idle.within(wire.read_body());
         let read = match assignment.keepalive.filter(|_| self.outlet.is_between_events()) {
             None => reading.await,
-            Some(every) => match before(Instant::now() + every, reading).await {
+            Some(keepalive) => match before(Instant::now() + keepalive.every, reading).await {
                 Ok(read) => read,
                 Err(_) => return self.outlet.keep_alive(assignment.spoken.kind),
             },
@@ -261,7 +309,7 @@ impl Session for JudgedSession {
         let (Some(request), Some(assignment)) = (self.request.take(), self.assignment.clone()) else {
             return Error::e_explain(ErrorType::InternalError, "a judged request without its assignment");
         };
-        self.attempt(request, &assignment).await.map_err(Failure::into_error)
+        self.attempt(request, assignment).await
     }
 
     async fn read_response_body(&mut self) -> Result<Option<Bytes>> {
@@ -278,6 +326,11 @@ impl Session for JudgedSession {
                 // Kept broken, so that the connection is closed.
                 self.broken = Some(Failure::broken(""));
                 return Err(failure.into_error());
+            }
+            if self.search.is_some() {
+                self.search_on().await;
+                turns.moved_on();
+                continue;
             }
             if self.go_on_after_error().await {
                 continue;
@@ -308,7 +361,10 @@ impl Session for JudgedSession {
     }
 
     fn response_header(&self) -> Option<&ResponseHeader> {
-        self.rejected.as_ref().or_else(|| self.wire.as_ref()?.header())
+        self.early
+            .as_ref()
+            .or(self.rejected.as_ref())
+            .or_else(|| self.wire.as_ref()?.header())
     }
 
     fn response_finished(&self) -> bool {

@@ -125,14 +125,14 @@ fn every_section() -> Value {
             "m": { "targets": [{ "upstream": "u" }, { "spread": [{ "target": "u/a" }] }, { "route": "n" }] },
             "n": ["u/b"],
         },
-        "policy": { "timeouts": {}, "retry": {}, "cooldown": {} },
+        "policy": { "timeouts": {}, "retry": {}, "cooldown": {}, "keepalive": { "every": "15s" } },
         "server": { "passthrough": { "upstream": "u" } },
         "log": {},
     })
 }
 
 /// Where [`every_section`] has each section of the schema.
-const PLACES: [(&str, &str); 21] = [
+const PLACES: [(&str, &str); 22] = [
     ("configuration", ""),
     ("admin", "/admin"),
     ("listener", "/listen/0"),
@@ -148,6 +148,7 @@ const PLACES: [(&str, &str); 21] = [
     ("spread-item", "/routes/m/targets/1/spread/0"),
     ("route-reference", "/routes/m/targets/2"),
     ("policy", "/policy"),
+    ("keepalive", "/policy/keepalive"),
     ("timeouts", "/policy/timeouts"),
     ("retry", "/policy/retry"),
     ("cooldown", "/policy/cooldown"),

@@ -23,6 +23,7 @@ mod cooldown;
 mod credentials;
 mod crowded_admin;
 mod descriptors;
+mod early_answers;
 mod encodings;
 mod exhausted;
 mod failover;
