@@ -106,9 +106,9 @@ class GatewayTest(unittest.IsolatedAsyncioTestCase):
         }
         return self._start(route, model, upstreams, hurried)
 
-    def gateway_by_default(self, route, *, model="gpt-4o", **upstreams):
-        """The same with upstreams and a route in its configuration, and nothing else."""
-        return self._start(route, model, upstreams, {})
+    def gateway_by_default(self, route, *, model="gpt-4o", timeouts=None, **upstreams):
+        """The same with upstreams and a route in its configuration, and nothing else but these clocks."""
+        return self._start(route, model, upstreams, {"policy": {"timeouts": timeouts}} if timeouts else {})
 
     def _start(self, route, model, upstreams, more):
         environment = {}
