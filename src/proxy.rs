@@ -11,6 +11,7 @@ mod context;
 mod delivery;
 mod diagnosis;
 mod headers;
+mod home;
 pub mod host;
 mod http10;
 mod in_flight;
@@ -28,6 +29,7 @@ mod relay;
 mod reply;
 mod resuming;
 mod snapshot;
+mod unrouted;
 mod verdict;
 mod watchdog;
 
@@ -49,6 +51,7 @@ use http10::Http10;
 
 pub use asked::Arrival;
 pub use context::RequestContext;
+pub use home::Home;
 pub use in_flight::InFlight;
 pub(crate) use recorder::log_cooldown;
 pub use snapshot::Snapshot;
@@ -84,7 +87,7 @@ impl ProxyHttp for Gateway {
     /// Takes what the server saw of the request before Pingora read it.
     fn on_connection_reuse(&self, _session: &mut Session, ctx: &mut Self::CTX, seen: Box<dyn Any + Send + Sync>) {
         if let Ok(arrival) = seen.downcast::<Arrival>() {
-            ctx.arrived(&arrival);
+            ctx.arrived(*arrival);
         }
     }
 
@@ -169,9 +172,14 @@ impl ProxyHttp for Gateway {
         delivery::conclude(session, error, ctx).await
     }
 
-    /// The access-log line.
+    /// The access-log line. Then nobody needs the session any more.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         access::ended(session, error, ctx);
+        if ctx.delivery.keeps_connection
+            && let Some(home) = &ctx.home
+        {
+            home.bring(session).await;
+        }
     }
 
     /// Suppresses Pingora's own lines: attempts and requests are logged once, by us, with the request id.

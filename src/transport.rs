@@ -37,6 +37,7 @@ mod swallow;
 mod timings;
 mod trailers;
 mod turns;
+mod unreachable;
 mod wire;
 
 pub use assignment::{Assignment, Evidence, Heard, Keepalive, Resumable, Resume, Spoken};

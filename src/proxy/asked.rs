@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::fmt::Hyphenated;
 
 use super::browser::Cors;
+use super::home::Home;
 use super::snapshot::Snapshot;
 use crate::notation::date;
 use crate::protocol::request_header::HeaderFault;
@@ -57,8 +58,10 @@ impl Asked {
     }
 
     pub(super) fn arrived(&mut self, arrival: &Arrival) {
-        self.received = arrival.began;
-        self.read_at = arrival.began;
+        if let Some(began) = arrival.began {
+            self.received = began;
+            self.read_at = began;
+        }
         self.header_fault = arrival.fault;
     }
 
@@ -87,10 +90,12 @@ impl Asked {
 
 /// What was seen of a request before Pingora read it.
 pub struct Arrival {
-    /// When its first byte arrived.
-    pub began: Instant,
+    /// When its first byte arrived; `None`: its whole header did just now.
+    pub began: Option<Instant>,
     /// Why its header is refused; Pingora has then read a stand-in for it.
     pub fault: Option<HeaderFault>,
+    /// Where its connection goes after it has failed.
+    pub home: Home,
 }
 
 /// A UUIDv7: sorts by time, also sent to the upstream and in every log line.

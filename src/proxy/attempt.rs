@@ -143,7 +143,7 @@ impl Attempt {
 
     /// Notes that a good answer has begun, which the client gets.
     pub(super) fn answered(&mut self, status: u16, recorder: &mut Recorder<'_>) {
-        recorder.enter(&self.step, self.began, Some(status), None, None);
+        recorder.enter(&self.step, self.began, Some(status), None, &Details::default());
         recorder.progress.waited += self.waited(Instant::now());
         self.answer = match &self.place {
             Place::Judged(admission) => {
@@ -198,13 +198,7 @@ impl Attempt {
         let next = decide();
         let number = recorder.progress.ledger.attempts() + 1;
         recorder.failed(&self.failure(outcome, details, next.name()), number);
-        recorder.enter(
-            &self.step,
-            self.began,
-            outcome.status,
-            Some(outcome.class),
-            details.clock,
-        );
+        recorder.enter(&self.step, self.began, outcome.status, Some(outcome.class), details);
         recorder.progress.waited += self.waited(now);
         self.answer = AnswerState::Failed;
         next
@@ -233,7 +227,13 @@ impl Attempt {
     /// Ends an attempt whose client has left before there was an answer. It counts against nobody, but is recorded.
     pub(super) fn abandoned(self, recorder: &mut Recorder<'_>) {
         recorder.meter(&self.step).abandoned();
-        recorder.enter(&self.step, self.began, None, Some(Class::ClientGone), None);
+        recorder.enter(
+            &self.step,
+            self.began,
+            None,
+            Some(Class::ClientGone),
+            &Details::default(),
+        );
     }
 
     fn failure<'a>(&'a self, outcome: &'a Outcome, details: &'a Details<'a>, action: &'static str) -> Failed<'a> {

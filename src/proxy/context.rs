@@ -8,6 +8,7 @@ use super::asked::{Arrival, Asked};
 use super::attempt::Attempt;
 use super::break_off::BreakOff;
 use super::chain::Chain;
+use super::home::Home;
 use super::in_flight::InFlightGuard;
 use super::recorder::{Progress, Recorder};
 use super::resuming::Resuming;
@@ -21,6 +22,8 @@ pub struct RequestContext {
     pub progress: Progress,
     pub stage: Stage,
     pub delivery: Delivery,
+    /// Where the connection goes after the request has failed; `None`: nowhere.
+    pub home: Option<Home>,
     _guard: InFlightGuard,
 }
 
@@ -65,6 +68,8 @@ pub struct Delivery {
     pub client_gone: bool,
     /// The end of an upstream's answer was handed out.
     pub is_whole: bool,
+    /// Although the request has failed, its body was read to the end, and the client has a whole answer.
+    pub keeps_connection: bool,
 }
 
 impl RequestContext {
@@ -74,12 +79,14 @@ impl RequestContext {
             progress: Progress::default(),
             stage: Stage::Intake,
             delivery: Delivery::default(),
+            home: None,
             _guard: guard,
         }
     }
 
-    pub(super) fn arrived(&mut self, arrival: &Arrival) {
-        self.asked.arrived(arrival);
+    pub(super) fn arrived(&mut self, arrival: Arrival) {
+        self.asked.arrived(&arrival);
+        self.home = Some(arrival.home);
     }
 
     /// The chain of a request that is being tried, and where its attempts are recorded.

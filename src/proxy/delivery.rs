@@ -21,11 +21,16 @@ const LAST_FRAMES: Duration = Duration::from_millis(50);
 
 /// Pingora has given up: the client gets the answer that was kept, or the gateway's own account of what was tried.
 pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-    // The connection closes: not every part of the request may have been read.
-    session.set_keepalive(None);
+    // Where the next request would begin is known only behind the whole of this one.
+    let mut keeps_connection = session.is_body_done();
+    if !keeps_connection {
+        session.set_keepalive(None);
+    }
     let written = match std::mem::replace(&mut ctx.stage, Stage::Answered) {
         stage @ Stage::Committed(_) => {
             // What the client has got must not look complete.
+            keeps_connection = false;
+            session.set_keepalive(None);
             ctx.stage = stage;
             if is_client_gone(error) {
                 session.shutdown().await;
@@ -36,6 +41,7 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
         }
         stage if is_client_gone(error) => {
             ctx.delivery.client_gone = true;
+            keeps_connection = false;
             if let Stage::Trying(trying) = stage
                 && let Some(attempt) = trying.chain.attempt
             {
@@ -54,7 +60,13 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
             failures.remember(&trying.chain.body, Instant::now());
             let left_out = trying.chain.left_out(ctx.asked.model.as_deref(), Instant::now());
             match trying.chain.into_kept() {
-                Some(kept) => deliver(session, ctx, kept).await,
+                Some(kept) => {
+                    if !kept.whole {
+                        keeps_connection = false;
+                        session.set_keepalive(None);
+                    }
+                    deliver(session, ctx, kept).await
+                }
                 None => account(session, ctx, &left_out).await,
             }
         }
@@ -66,6 +78,7 @@ pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut Req
             written
         }
     };
+    ctx.delivery.keeps_connection = keeps_connection && written.is_ok();
     match written {
         Ok(()) => {}
         Err(error) if is_connection_lost(&error) => ctx.delivery.client_gone = true,

@@ -11,6 +11,7 @@ use pingora::{ErrorType, OrErr, Result};
 use super::asked::{Asked, RequestId};
 use super::browser;
 use crate::body::Outgoing;
+use crate::protocol::Protocol;
 use crate::routing::{Ledger, Step};
 use crate::transport::{RelayedBody, Screening};
 use crate::upstream::Upstream;
@@ -21,6 +22,9 @@ static UPSTREAM: HeaderName = HeaderName::from_static("x-gateway-upstream");
 static MODEL: HeaderName = HeaderName::from_static("x-gateway-model");
 static ATTEMPTS: HeaderName = HeaderName::from_static("x-gateway-attempts");
 static ERROR_ORIGIN: HeaderName = HeaderName::from_static("x-gateway-error-origin");
+/// The names by which SDKs look for the id of a request.
+static OPENAI_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 static SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Several SDKs sleep through a longer `retry-after`, however long.
@@ -260,6 +264,14 @@ fn add_own(
     error_origin: Option<Origin>,
 ) -> Result<()> {
     header.insert_header(REQUEST_ID.clone(), asked.id.header())?;
+    if served.is_none() {
+        // No provider has given the answer an id, and this is the one that an SDK's exception shows.
+        let name = match asked.protocol {
+            Protocol::OpenAi => &OPENAI_REQUEST_ID,
+            Protocol::Anthropic => &ANTHROPIC_REQUEST_ID,
+        };
+        header.insert_header(name.clone(), asked.id.header())?;
+    }
     if !asked.snapshot.attempt_header {
         return Ok(());
     }

@@ -20,6 +20,7 @@ use super::reading;
 use super::recorder::Recorder;
 use super::refusal::{Refusal, Stop};
 use super::reply;
+use super::unrouted::unrouted;
 use crate::body::{Replay, Uses};
 use crate::protocol::account::{Guard, guard_of};
 use crate::protocol::endpoint::{endpoint, names_model};
@@ -52,6 +53,15 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
         ctx.asked.kind = StreamKind::of_path(endpoint);
     }
     let planned = match intent(session, &path) {
+        Intent::Greet => return reply::greet(session, ctx).await.map(|()| true),
+        Intent::Telemetry => {
+            let request = session.req_header();
+            Err(Refusal::Telemetry {
+                method: request.method.clone(),
+                path: request.uri.path().to_owned(),
+            }
+            .into())
+        }
         Intent::ListModels => return list_models(session, ctx).await,
         Intent::ShowModel(id) => return show_model(session, ctx, &id).await,
         Intent::Route => route(session, ctx, endpoint).await,
@@ -216,7 +226,7 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
 
 /// Plans a request that names no model, on a path that needs none. Its one upstream is tried as a route's target would
 /// be.
-fn pass_through(session: &Session, ctx: &mut RequestContext, mut body: Replay) -> Result<Stage, Stop> {
+fn pass_through(session: &mut Session, ctx: &mut RequestContext, mut body: Replay) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
     let uses = Uses {
         raw: true,
@@ -233,7 +243,7 @@ fn trying(chain: Chain) -> Stage {
 }
 
 /// Plans a request that is relayed as it arrives.
-fn relay(session: &Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
+fn relay(session: &mut Session, ctx: &mut RequestContext) -> Result<Stage, Stop> {
     let route = passthrough_route(session, ctx)?;
     let plan = pinned_plan(&route, "", ctx.asked.protocol, false, Instant::now());
     let step = plan
@@ -262,7 +272,8 @@ async fn hold(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) -
     pass_through(session, ctx, body)
 }
 
-fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<Route>, Stop> {
+fn passthrough_route(session: &mut Session, ctx: &mut RequestContext) -> Result<Arc<Route>, Stop> {
+    let is_empty = session.as_mut().is_body_empty();
     let table = &ctx.asked.snapshot.table;
     let request = session.req_header();
     let guard = guard_of(request.uri.path());
@@ -270,7 +281,7 @@ fn passthrough_route(session: &Session, ctx: &mut RequestContext) -> Result<Arc<
         return Err(Refusal::NoPassthrough {
             method: request.method.clone(),
             path: request.uri.path().to_owned(),
-            guard,
+            why: unrouted(&request.method, request.uri.path(), &request.headers, is_empty),
         }
         .into());
     };

@@ -4,9 +4,13 @@ use http::header::{CONTENT_TYPE, UPGRADE};
 use http::{HeaderMap, Method};
 
 use crate::protocol::account::guard_of;
-use crate::protocol::endpoint::{endpoint, names_model};
+use crate::protocol::endpoint::{endpoint, is_telemetry, names_model};
 
 pub(super) enum Intent {
+    /// Somebody looks whether anything is here.
+    Greet,
+    /// What a client reports of itself.
+    Telemetry,
     ListModels,
     ShowModel(String),
     /// Read the body and route by its `model`.
@@ -27,6 +31,8 @@ impl Intent {
         let sends = *method == Method::POST;
         match endpoint {
             _ if is_websocket(headers) => Self::Relay,
+            _ if asks && path == "/" => Self::Greet,
+            _ if is_telemetry(endpoint) => Self::Telemetry,
             "/models" if asks => Self::ListModels,
             _ if asks && endpoint.starts_with("/models/") => Self::ShowModel(endpoint["/models/".len()..].to_owned()),
             _ if sends && names_model(endpoint) => Self::Route,
@@ -38,13 +44,13 @@ impl Intent {
     }
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
     headers
         .get(UPGRADE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let essence = essence(headers);
     essence.eq_ignore_ascii_case(b"application/json") || essence.to_ascii_lowercase().ends_with(b"+json")
 }
@@ -54,7 +60,7 @@ pub(super) fn is_multipart(headers: &HeaderMap) -> bool {
 }
 
 /// The media type without its parameters.
-fn essence(headers: &HeaderMap) -> &[u8] {
+pub(super) fn essence(headers: &HeaderMap) -> &[u8] {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
     value[..end].trim_ascii()
@@ -71,6 +77,8 @@ mod tests {
             .into_iter()
             .collect();
         match Intent::of(method, endpoint, &headers, is_empty) {
+            Intent::Greet => "greet",
+            Intent::Telemetry => "telemetry",
             Intent::ListModels => "list",
             Intent::ShowModel(_) => "show",
             Intent::Route => "route",
@@ -104,6 +112,18 @@ mod tests {
             (Method::PUT, "/v1/chat/completions", JSON, false, "hold"),
             (Method::DELETE, "/brand-new", JSON, false, "hold"),
             (Method::PUT, "/files", None, false, "relay"),
+            (Method::GET, "/", None, true, "greet"),
+            (Method::HEAD, "/", None, true, "greet"),
+            (Method::POST, "/", JSON, false, "route"),
+            (Method::POST, "/api/event_logging/batch", JSON, false, "telemetry"),
+            (
+                Method::GET,
+                "/v1/api/claude_code/organizations/metrics_enabled",
+                None,
+                true,
+                "telemetry",
+            ),
+            (Method::GET, "/api/claude_codes", None, true, "pass"),
             (Method::GET, "/models", None, true, "list"),
             (Method::HEAD, "/models/m", None, true, "show"),
             (Method::DELETE, "/models/m", None, true, "pass"),

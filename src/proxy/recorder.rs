@@ -43,6 +43,8 @@ pub(super) struct Details<'a> {
     pub reason: Option<&'a str>,
     pub rule: Option<&'static str>,
     pub clock: Option<&'static str>,
+    /// Why there was no connection, in a few words that the client may read.
+    pub unreachable: Option<&'static str>,
     pub upstream_request_id: Option<&'a str>,
     /// The provider's words, fit to be kept.
     pub message: Option<String>,
@@ -53,6 +55,7 @@ impl<'a> Details<'a> {
     pub(super) fn of_failure(failure: &Failure, reason: &'a str) -> Self {
         Self {
             clock: failure.clock(),
+            unreachable: failure.why_unreachable(),
             reason: Some(reason),
             ..Self::default()
         }
@@ -120,20 +123,21 @@ impl Recorder<'_> {
         meter.failed(note, failed.action, failed.connect, Instant::now());
     }
 
-    /// Enters an attempt into the ledger; `class` is `None` for one that serves, `clock` is the one that ended it.
+    /// Enters an attempt into the ledger; `class` is `None` for one that serves.
     pub(super) fn enter(
         &mut self,
         step: &Step,
         began: Instant,
         status: Option<u16>,
         class: Option<Class>,
-        clock: Option<&'static str>,
+        details: &Details<'_>,
     ) {
         self.progress.ledger.push(Entry {
             target: self.asked.target_name(step),
             status,
             class,
-            clock,
+            clock: details.clock,
+            unreachable: details.unreachable,
             ms: elapsed_ms(began),
         });
     }

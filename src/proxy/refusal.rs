@@ -11,11 +11,10 @@ use super::browser::Refused;
 use crate::body::{EncodingError, FormError, ScanError, TooLarge};
 use crate::memory::NeverFits;
 use crate::protocol::Protocol;
-use crate::protocol::account::Guard;
 use crate::protocol::chunked::MalformedChunk;
 use crate::protocol::path::PathFault;
 use crate::protocol::request_header::HeaderFault;
-use crate::routing::unroutable::{administered, no_passthrough, unknown_model, wrong_protocol};
+use crate::routing::unroutable::{Unrouted, administered, no_passthrough, telemetry, unknown_model, wrong_protocol};
 
 /// The value of `allow` (RFC 9110 §10.2.1).
 pub(super) const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
@@ -83,12 +82,14 @@ pub(super) enum Refusal {
         protocol: Protocol,
         other: Option<(Arc<str>, Arc<str>)>,
     },
-    #[error("{}", no_passthrough(.method, .path, *.guard))]
+    #[error("{}", no_passthrough(.method, .path, .why))]
     NoPassthrough {
         method: Method,
         path: String,
-        guard: Option<Guard>,
+        why: Unrouted,
     },
+    #[error("{}", telemetry(.method, .path))]
+    Telemetry { method: Method, path: String },
     #[error("{}", administered(.method, .path, .upstream))]
     Administered {
         method: Method,
@@ -113,7 +114,7 @@ impl Refusal {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Encoding(EncodingError::Unknown | EncodingError::Several) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow { .. } | Self::Silent { .. } => StatusCode::REQUEST_TIMEOUT,
-            Self::UnknownModel { .. } | Self::NoPassthrough { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownModel { .. } | Self::NoPassthrough { .. } | Self::Telemetry { .. } => StatusCode::NOT_FOUND,
             Self::Path(_)
             | Self::MalformedBody(_)
             | Self::ContentTypeTwice
@@ -146,6 +147,7 @@ impl Refusal {
             Self::UnknownModel { .. } => "model_not_found",
             Self::WrongProtocol { .. } | Self::PassthroughProtocol { .. } => "wrong_protocol",
             Self::NoPassthrough { .. } => "no_route",
+            Self::Telemetry { .. } => "not_collected",
         }
     }
 

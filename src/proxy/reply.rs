@@ -19,6 +19,7 @@ use crate::protocol::errors::GatewayError;
 /// After an early refusal the rest of the body is read for this long, so that the client gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
+const GREETING: &str = "Switchback, a gateway to language models. It serves OpenAI's and Anthropic's APIs; GET /v1/models lists the models.\n";
 /// When a request that found no room should be repeated. By then others have ended, or have been refused as well.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -67,6 +68,13 @@ pub(super) async fn json(
     body: String,
 ) -> Result<()> {
     answer(session, ctx, json_header(status)?, body).await
+}
+
+/// Tells whoever looks what is here.
+pub(super) async fn greet(session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
+    let mut header = json_header(StatusCode::OK)?;
+    header.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
+    answer(session, ctx, header, GREETING.to_owned()).await
 }
 
 pub(super) fn json_header(status: StatusCode) -> Result<ResponseHeader> {

@@ -29,6 +29,8 @@ pub struct Entry {
     pub class: Option<Class>,
     /// The clock that ran out, by its name in the configuration.
     pub clock: Option<&'static str>,
+    /// Why there was no connection, in a few words.
+    pub unreachable: Option<&'static str>,
     pub ms: u64,
 }
 
@@ -40,6 +42,7 @@ impl Entry {
             status: None,
             class: Some(Class::Saturated),
             clock: None,
+            unreachable: None,
             ms: 0,
         }
     }
@@ -92,8 +95,12 @@ impl Ledger {
                 );
             }
             let class = entry.class.map_or("served", Class::name);
-            let clock = entry.clock.map(|clock| format!(" ({clock} clock)")).unwrap_or_default();
-            format!("{}: {class}{clock} after {} ms", entry.target, entry.ms)
+            let why = match (entry.clock, entry.unreachable) {
+                (Some(clock), _) => format!(" ({clock} clock)"),
+                (None, Some(why)) => format!(" ({why})"),
+                (None, None) => String::new(),
+            };
+            format!("{}: {class}{why} after {} ms", entry.target, entry.ms)
         });
         words.collect::<Vec<_>>().join("; ")
     }
@@ -190,6 +197,7 @@ mod tests {
             status,
             class,
             clock,
+            unreachable: None,
             ms: 182,
         };
         ledger.push(entry("openai/gpt-4o", Some(429), Some(Class::RateLimited), None));

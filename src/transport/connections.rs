@@ -19,6 +19,7 @@ use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::h2_exchange::H2Stream;
 use super::idle_pool::IdlePool;
+use super::unreachable::Unreachable;
 use super::wire::Wire;
 
 pub(super) struct Connections {
@@ -92,7 +93,7 @@ impl Connections {
         }
         let peers = match before(until, endpoint.peers()).await {
             Ok(Ok(peers)) => peers,
-            Ok(Err(reason)) => return Err(Failure::Connect(reason)),
+            Ok(Err(reason)) => return Err(Failure::Connect(Unreachable::new("no address", reason))),
             Err(_) => return Err(Failure::ConnectClock("the name did not resolve in time".to_owned())),
         };
         let connecting = |peer: Arc<HttpPeer>| async move {

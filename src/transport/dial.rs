@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use pingora::Result;
 use pingora::upstreams::peer::{HttpPeer, Peer};
-use pingora::{Error, Result};
 use tokio::time::Instant;
 
 use super::clock::before;
 use super::endpoint::Peers;
 use super::failure::Failure;
 use super::turns::Turns;
+use super::unreachable::Unreachable;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -32,14 +33,14 @@ where
 {
     let mut untried = peers.in_order().peekable();
     let mut running = FuturesUnordered::new();
-    let mut tried: Vec<(Arc<HttpPeer>, Option<String>)> = Vec::new();
+    let mut tried: Vec<(Arc<HttpPeer>, Option<Unreachable>)> = Vec::new();
     // Each turn begins an attempt, ends one, or is the last: there are two for each address, and one more.
     let mut turns = Turns::default();
     loop {
         turns
             .next()
             .await
-            .map_err(|turned| Failure::Connect(turned.to_string()))?;
+            .map_err(|turned| Failure::Connect(Unreachable::new("connecting failed", turned.to_string())))?;
         if let Some(peer) = untried.next() {
             let connecting = connect(Arc::clone(peer));
             running.push(async move { (peer, connecting.await) });
@@ -57,32 +58,33 @@ where
             Ok(Some((peer, Err(error)))) => {
                 let failed = tried.iter_mut().find(|(one, _)| Arc::ptr_eq(one, peer));
                 if let Some((_, outcome)) = failed {
-                    *outcome = Some(reason(&error));
+                    *outcome = Some(Unreachable::of(&error));
                 }
             }
-            Ok(None) => return Err(Failure::Connect(in_words(&tried))),
+            Ok(None) => return Err(Failure::Connect(summed_up(&tried))),
             Err(_) if Instant::now() >= until => return Err(Failure::ConnectClock(in_words(&tried))),
             Err(_) => {}
         }
     }
 }
 
-/// `192.0.2.1:443: no answer; [2001:db8::1]:443: ConnectRefused: …`; without the address where there is only one.
-fn in_words(tried: &[(Arc<HttpPeer>, Option<String>)]) -> String {
+/// What became of all addresses; the last that failed says why.
+fn summed_up(tried: &[(Arc<HttpPeer>, Option<Unreachable>)]) -> Unreachable {
+    let mut failed = tried.iter().filter_map(|(_, outcome)| outcome.as_ref());
+    let why = failed.next_back().map_or(Unreachable::NO_ANSWER, |outcome| outcome.why);
+    Unreachable::new(why, in_words(tried))
+}
+
+/// `192.0.2.1:443: no answer; [2001:db8::1]:443: connection refused`; without the address where there is only one.
+fn in_words(tried: &[(Arc<HttpPeer>, Option<Unreachable>)]) -> String {
     let outcomes = tried.iter().map(|(peer, outcome)| {
-        let outcome = outcome.as_deref().unwrap_or("no answer");
+        let outcome = outcome
+            .as_ref()
+            .map_or_else(|| Unreachable::NO_ANSWER.to_owned(), Unreachable::to_string);
         match tried.len() {
-            1 => outcome.to_owned(),
+            1 => outcome,
             _ => format!("{}: {outcome}", peer.address()),
         }
     });
     outcomes.collect::<Vec<_>>().join("; ")
-}
-
-/// What went wrong, without addresses of ours or Pingora's own words around it.
-fn reason(error: &Error) -> String {
-    match error.root_cause().downcast_ref::<Error>() {
-        Some(root) => root.etype().as_str().to_owned(),
-        None => format!("{}: {}", error.etype().as_str(), error.root_cause()),
-    }
 }

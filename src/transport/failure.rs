@@ -4,11 +4,13 @@ use bytes::Bytes;
 use pingora::{Error, ErrorType};
 use thiserror::Error as ThisError;
 
+use super::unreachable::Unreachable;
+
 /// An attempt's end for reasons of the transport. Rides in a Pingora error as its cause.
 #[derive(Debug, ThisError)]
 pub enum Failure {
     #[error("could not connect: {0}")]
-    Connect(String),
+    Connect(Unreachable),
     /// The limit on open files is reached, but for the reserve.
     #[error("the gateway has no file descriptor left for a new connection")]
     NoDescriptors,
@@ -84,6 +86,14 @@ impl Failure {
         Self::Broken {
             reason: format!("{what} within the idle clock"),
             fell_silent: true,
+        }
+    }
+
+    /// Why there is no connection, in a few words without names and addresses; `None`: it is not for that, or a clock says it.
+    pub fn why_unreachable(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect(unreachable) => Some(unreachable.why),
+            _ => None,
         }
     }
 

@@ -195,10 +195,13 @@ async fn a_unix_socket_serves_as_well() {
 #[tokio::test]
 async fn clients_do_not_reach_it() {
     let (_upstream, watched) = watched().await;
-    for path in ["/status", "/metrics", "/healthz", "/"] {
+    for path in ["/status", "/metrics", "/healthz", "/readyz"] {
         let response = watched.gateway.get(path).await;
         assert_eq!(response.status(), 404, "{path} is none of the gateway's");
     }
+    // Nor is the page there.
+    let root = watched.gateway.get("/").await;
+    assert_eq!(root.header("content-type"), Some("text/plain; charset=utf-8"));
 }
 
 #[tokio::test]

@@ -101,3 +101,58 @@ async fn a_client_of_http_1_0_is_served() {
     );
     assert_eq!(response.header("transfer-encoding"), None, "HTTP/1.0 has no chunks");
 }
+
+#[tokio::test]
+async fn a_request_that_every_target_fails_does_not_end_the_connection() {
+    // One target can't be reached, one fails with an answer that is kept, one breaks off.
+    let nobody = format!("http://127.0.0.1:{}", refusing_port().await);
+    let failing = Upstream::always(Answer::json(500, "{}")).await;
+    let breaking = Upstream::always(Answer::raw("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{")).await;
+    for (urls, status) in [
+        (vec![nobody.clone()], 502),
+        (vec![failing.url(), nobody.clone()], 500),
+        (vec![breaking.url()], 502),
+    ] {
+        let gateway = Gateway::start(chain(&urls) + "policy: { exhausted: first, cooldown: { after: 0 } }\n").await;
+        let mut client = gateway.client().await;
+        let chunked = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+            chat("m").len(),
+            chat("m")
+        );
+        for request in [post(CHAT, chat("m")), chunked.into(), post(CHAT, chat("m"))] {
+            client.send(request).await;
+            let response = client.response().await;
+            assert_eq!(
+                (response.status(), response.end.clone()),
+                (status, End::Clean),
+                "{urls:?}"
+            );
+            assert_ne!(response.header("connection"), Some("close"));
+        }
+        // What is sent ahead waits for its turn behind a failure, too.
+        client
+            .send([post(CHAT, chat("m")), post(CHAT, chat("nope"))].concat())
+            .await;
+        assert_eq!(client.response().await.status(), status);
+        assert_eq!(client.response().await.status(), 404);
+        client.send(post_with(CHAT, "connection: close\r\n", chat("m"))).await;
+        assert_eq!(client.response().await.header("connection"), Some("close"));
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failed_request_whose_body_has_not_come_ends_the_connection() {
+    let nobody = format!("http://127.0.0.1:{}", refusing_port().await);
+    let yaml = format!("{}server: {{ passthrough: a }}\n", chain(&[nobody]));
+    let gateway = Gateway::start(yaml).await;
+    let mut client = gateway.client().await;
+    // An upload is relayed; of its body only the beginning is sent, which could be taken for a request.
+    client
+        .send("POST /v1/files HTTP/1.1\r\nhost: g\r\ncontent-type: text/plain\r\ncontent-length: 90\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        .await;
+    let response = client.response().await;
+    assert_eq!((response.status(), response.header("connection")), (502, Some("close")));
+    client.closed().await;
+}

@@ -282,7 +282,7 @@ async fn an_upstream_that_cannot_be_reached_is_told_of_in_an_answer() {
         response.text()
     );
     assert_eq!(response.ledger()[0].class.as_deref(), Some("connect"));
-    gateway.log.says("ConnectRefused").await;
+    gateway.log.says("connection refused").await;
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn a_name_that_does_not_exist_is_a_connect_failure_that_says_so() {
     assert!(!response.text().contains("127."), "{}", response.text());
     gateway
         .log
-        .says("could not connect: failed to lookup address information")
+        .says("could not connect: no address: failed to lookup address information")
         .await;
 }
 
@@ -208,6 +208,6 @@ async fn the_log_tells_what_became_of_each_address() {
     let response = gateway.post(CHAT, chat("m")).await;
     assert_eq!(response.status(), 504, "{}", response.text());
     assert!(!response.text().contains("127."), "{}", response.text());
-    let both = format!("127.0.0.1:{port}: no answer; 127.0.0.2:{port}: ConnectRefused");
+    let both = format!("127.0.0.1:{port}: no answer; 127.0.0.2:{port}: connection refused");
     gateway.log.says(&both).await;
 }

@@ -22,12 +22,21 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    fn is_refused(&self) -> bool {
+        self.clock.is_none()
+            && self
+                .outcome
+                .as_ref()
+                .is_some_and(|outcome| outcome.class == Class::Connect)
+    }
+
     pub(super) fn entry(&self, target: &Arc<str>) -> Entry {
         Entry {
             target: Arc::clone(target),
             status: self.outcome.as_ref().map_or(Some(200), |outcome| outcome.status),
             class: self.outcome.as_ref().map(|outcome| outcome.class),
             clock: self.clock,
+            unreachable: self.is_refused().then_some("connection refused"),
             ms: duration::whole_ms(self.took),
         }
     }

@@ -17,7 +17,7 @@ use crate::protocol::request_header::{
     BodyFraming, HEADER_MAX_BYTES, HeaderFault, RequestFraming, check_header, header_len, may_be_request,
     method_and_path,
 };
-use crate::proxy::Arrival;
+use crate::proxy::{Arrival, Home};
 
 /// How many bytes of empty lines before a request are skipped (RFC 9112 §2.2).
 const EMPTY_LINES_MAX_BYTES: usize = 4;
@@ -30,7 +30,7 @@ const REFUSED_BODY_BYTES: u64 = 1 << 40;
 struct Request {
     /// The header, and what came with it of the body.
     begin: BytesMut,
-    arrival: Option<Arrival>,
+    arrival: Arrival,
 }
 
 pub(super) async fn serve(
@@ -40,17 +40,16 @@ pub(super) async fn serve(
     presence: &Presence,
     shutdown: &ShutdownWatch,
 ) {
+    let home = Home::default();
     while is_begun(&mut stream, presence).await {
         presence.begin();
         let client_timeout = clients.snapshot.load().client_timeout;
-        let Some(Request { begin, arrival }) = request(&mut stream, client_timeout).await else {
+        let Some(Request { begin, arrival }) = request(&mut stream, client_timeout, &home).await else {
             return;
         };
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(begin);
-        if let Some(arrival) = arrival {
-            session.set_connection_user_context(Some(Box::new(arrival)));
-        }
+        session.set_connection_user_context(Some(Box::new(arrival)));
         // A client is told that its connection closes after this answer.
         let shutdown = if presence.is_dismissed() {
             &clients.closing
@@ -59,10 +58,10 @@ pub(super) async fn serve(
         };
         let reused = proxy.process_new_http(session, shutdown).await;
         presence.end(clients.registry.now_ms());
-        let Some(reused) = reused else {
+        let reused = reused.map(|reused| reused.consume().0);
+        let Some(reused) = reused.or_else(|| home.take()) else {
             return;
         };
-        let (reused, _) = reused.consume();
         let Ok(reused) = reused.into_any().downcast() else {
             return;
         };
@@ -93,7 +92,7 @@ pub(super) async fn read_on(stream: &mut ClientStream, until: Instant) -> Result
 
 /// Reads the next request, until its header is complete or has proved faulty. `None`: the client has closed before
 /// that.
-async fn request(stream: &mut ClientStream, client_timeout: Duration) -> Option<Request> {
+async fn request(stream: &mut ClientStream, client_timeout: Duration, home: &Home) -> Option<Request> {
     let began = Instant::now();
     match header(stream, began + client_timeout).await {
         Ok(Some(Header { len, framing, is_slow })) => {
@@ -110,7 +109,11 @@ async fn request(stream: &mut ClientStream, client_timeout: Duration) -> Option<
                 BodyFraming::Chunked => BodyFraming::Chunked,
             };
             stream.begin_body(rest, framing.asks_upgrade);
-            let arrival = is_slow.then_some(Arrival { began, fault: None });
+            let arrival = Arrival {
+                began: is_slow.then_some(began),
+                fault: None,
+                home: home.clone(),
+            };
             Some(Request { begin, arrival })
         }
         Ok(None) => None,
@@ -119,13 +122,11 @@ async fn request(stream: &mut ClientStream, client_timeout: Duration) -> Option<
             stream.ahead.clear();
             stream.pass_all();
             let arrival = Arrival {
-                began,
+                began: Some(began),
                 fault: Some(fault),
+                home: home.clone(),
             };
-            Some(Request {
-                begin,
-                arrival: Some(arrival),
-            })
+            Some(Request { begin, arrival })
         }
     }
 }
