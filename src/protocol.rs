@@ -13,6 +13,7 @@ pub mod meant;
 pub mod models;
 pub mod path;
 pub mod percent;
+pub mod query;
 pub mod reported_error;
 pub mod request_header;
 pub mod resume;

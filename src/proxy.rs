@@ -10,6 +10,7 @@ mod connecting;
 mod context;
 mod delivery;
 mod diagnosis;
+mod handshake;
 mod headers;
 mod home;
 pub mod host;
@@ -95,9 +96,12 @@ impl ProxyHttp for Gateway {
         modules.add_module(Box::new(Http10));
     }
 
-    /// Intake: answers locally, or finds facts and a plan. A request whose body is not held is relayed at once.
+    /// Intake: answers locally, or finds facts and a plan. A request whose body is not held is relayed at once, and a
+    /// websocket once a target has taken it.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<bool> {
-        Ok(intake::take_in(session, ctx).await? || relay::serve(session, ctx, &self.connector).await?)
+        Ok(intake::take_in(session, ctx).await?
+            || handshake::serve(session, ctx, &self.connector).await?
+            || relay::serve(session, ctx, &self.connector).await?)
     }
 
     /// Starts the next attempt: waits out the backoff, picks the target, connects. (It connects here because Pingora

@@ -22,6 +22,9 @@ const MODEL_ENDPOINTS: [&str; 18] = [
     "/score",
 ];
 
+/// The endpoint whose websockets name a model in their query.
+pub const REALTIME: &str = "/realtime";
+
 /// Returns whether this endpoint's requests must name a model.
 pub fn names_model(endpoint: &str) -> bool {
     MODEL_ENDPOINTS.contains(&endpoint)

@@ -32,6 +32,8 @@ pub struct Asked {
     pub model: Option<Arc<str>>,
     pub route: Option<Arc<Route>>,
     pub stream: bool,
+    /// It asks to switch to another protocol, and its model says where.
+    pub switches: bool,
     pub bytes_in: usize,
     pub header_fault: Option<HeaderFault>,
     /// What browsers are told about the answer; `None`: its listener has no `cors`.
@@ -51,6 +53,7 @@ impl Asked {
             model: None,
             route: None,
             stream: false,
+            switches: false,
             bytes_in: 0,
             header_fault: None,
             cors: None,

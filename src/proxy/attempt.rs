@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::asked::Asked;
@@ -149,6 +150,12 @@ impl Attempt {
             Place::Judged(admission) => {
                 for change in admission.answered() {
                     recorder.cooldown(&self.step, Some(change));
+                }
+                if status == StatusCode::SWITCHING_PROTOCOLS {
+                    // How long people talk on it says nothing of the target.
+                    recorder.meter(&self.step).served(&Served::default(), Instant::now());
+                    self.answer = AnswerState::Good(None);
+                    return;
                 }
                 let timings = self.assignment().map(|assignment| &assignment.timings);
                 AnswerState::Good(Some(Served {

@@ -64,6 +64,12 @@ impl Chain {
         }
     }
 
+    /// Makes every refusal lead to the next target, if there is one: what is tried is a handshake, with which nothing has been
+    /// asked yet.
+    pub(super) fn never_deliver(&mut self) {
+        self.course.never_delivers = true;
+    }
+
     /// Begins the attempt whose turn it is. `None`: nobody is left to ask.
     pub(super) fn begin(&mut self, now: Instant, recorder: &mut Recorder<'_>) -> Option<&mut Attempt> {
         self.wait = Duration::ZERO;

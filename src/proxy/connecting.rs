@@ -16,15 +16,24 @@ use super::headers::{self, Sending};
 use super::pingora_error::NOBODY_LEFT;
 use super::resuming::Resuming;
 use crate::protocol::StreamKind;
-use crate::transport::{JudgingConnector, Resumable};
+use crate::transport::{JudgingConnector, Resumable, Wanted};
 
-/// Waits out the backoff, picks the target, and connects. The peer says whether that worked: Pingora asks
+/// Makes the next attempt's connection. The peer says whether that worked: Pingora asks
 /// [`verdict::on_no_connection`](super::verdict::on_no_connection) what to do about one that cannot be reached.
 pub(super) async fn connect(
     session: &mut Session,
     ctx: &mut RequestContext,
     connector: &JudgingConnector,
 ) -> Result<Box<HttpPeer>> {
+    Ok(connector.peer(open(session, ctx, connector).await?))
+}
+
+/// Waits out the backoff, picks the target, and connects. Returns whether that worked.
+pub(super) async fn open(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    connector: &JudgingConnector,
+) -> Result<bool> {
     let Some((trying, mut recorder)) = ctx.trying() else {
         return Error::e_explain(ErrorType::InternalError, "an attempt for a request that was answered");
     };
@@ -40,15 +49,14 @@ pub(super) async fn connect(
     };
     let target = Arc::clone(&attempt.step.target);
     let endpoint = &recorder.asked.snapshot.endpoints[target.upstream.index];
-    let opened = match connector.take_idle(endpoint, chain.wanted_connection()) {
+    let wanted = match recorder.asked.switches {
+        true => Wanted::NewHttp1,
+        false => chain.wanted_connection(),
+    };
+    let opened = match connector.take_idle(endpoint, wanted) {
         Some(connection) => Ok(connection),
         None => {
-            let opening = connector.open(
-                endpoint,
-                chain.wanted_connection(),
-                target.timeouts.connect,
-                chain.deadline,
-            );
+            let opening = connector.open(endpoint, wanted, target.timeouts.connect, chain.deadline);
             with_client(session, opening).await?
         }
     };
@@ -56,7 +64,7 @@ pub(super) async fn connect(
     if let Some(attempt) = &mut chain.attempt {
         attempt.opened(opened, began.elapsed(), &mut recorder);
     }
-    Ok(connector.peer(is_open))
+    Ok(is_open)
 }
 
 /// Watches the client during `work`: Pingora does so only while it waits for an upstream.

@@ -123,6 +123,14 @@ fn remove_foreign(header: &mut RequestHeader, upstream: &Upstream, sending: &Sen
     }
 }
 
+/// Returns whether the request asks to switch to another protocol, as only HTTP/1.1 can.
+pub(super) fn asks_to_switch(request: &RequestHeader) -> bool {
+    request.version == Version::HTTP_11
+        && request.method == Method::GET
+        && request.headers.contains_key(UPGRADE)
+        && named_by_connection(&request.headers).contains(&UPGRADE)
+}
+
 /// The names that `connection` declares to belong to the connection.
 pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers

@@ -13,6 +13,7 @@ use super::attempt::Attempt;
 use super::browser;
 use super::chain::{Chain, Client};
 use super::context::{RequestContext, Stage, Trying};
+use super::headers;
 use super::intent::{Intent, is_multipart};
 use super::patience::Patience;
 use super::pingora_error::NOBODY_LEFT;
@@ -23,8 +24,9 @@ use super::reply;
 use super::unrouted::unrouted;
 use crate::body::{Replay, Uses};
 use crate::protocol::account::{Guard, guard_of};
-use crate::protocol::endpoint::{endpoint, names_model};
+use crate::protocol::endpoint::{REALTIME, endpoint, names_model};
 use crate::protocol::path::{self, PathFault};
+use crate::protocol::query::{self, SeveralModels};
 use crate::protocol::request_header::{HEADER_MAX_BYTES, HeaderFault, is_length};
 use crate::protocol::{Protocol, StreamKind, models, percent};
 use crate::routing::{Route, Step, pinned_plan, plan};
@@ -67,7 +69,11 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
         Intent::Route => route(session, ctx, endpoint).await,
         Intent::PassThrough => pass_through(session, ctx, Replay::default()),
         Intent::Hold => hold(session, ctx, endpoint).await,
-        Intent::Relay => relay(session, ctx),
+        Intent::Relay => match realtime_model(session, endpoint) {
+            Ok(Some(model)) => realtime(session, ctx, &model),
+            Ok(None) => relay(session, ctx),
+            Err(SeveralModels) => Err(Refusal::SeveralModels.into()),
+        },
     };
     match planned {
         Ok(stage) => {
@@ -180,6 +186,26 @@ async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) 
     }
 }
 
+/// Returns the model that a realtime session asks for in its query. Elsewhere a query routes nothing.
+fn realtime_model(session: &Session, endpoint: &str) -> Result<Option<String>, SeveralModels> {
+    let request = session.req_header();
+    match endpoint == REALTIME && headers::asks_to_switch(request) {
+        true => query::model(request.uri.query().unwrap_or_default()),
+        false => Ok(None),
+    }
+}
+
+/// Plans a websocket by the model in its query. One that has no route is relayed like any other, where that can be.
+fn realtime(session: &mut Session, ctx: &mut RequestContext, model: &str) -> Result<Stage, Stop> {
+    let table = &ctx.asked.snapshot.table;
+    if table.route(model).is_none() && table.passthrough.is_some() {
+        return relay(session, ctx);
+    }
+    ctx.asked.model = Some(Arc::from(model));
+    ctx.asked.switches = true;
+    plan_route(session, ctx, Replay::default(), false)
+}
+
 fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pinned: bool) -> Result<Stage, Stop> {
     let model = ctx.asked.model.clone().unwrap_or_default();
     let table = &ctx.asked.snapshot.table;
@@ -221,7 +247,11 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
     };
     body.keep_for(uses, ctx.asked.snapshot.memory.share());
     let client = client(session, ctx, &body);
-    Ok(trying(Chain::new(Arc::clone(route), plan, body, client)))
+    let mut chain = Chain::new(Arc::clone(route), plan, body, client);
+    if ctx.asked.switches {
+        chain.never_deliver();
+    }
+    Ok(trying(chain))
 }
 
 /// Plans a request that names no model, on a path that needs none. Its one upstream is tried as a route's target would

@@ -8,7 +8,7 @@ mod upload;
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
@@ -45,31 +45,37 @@ pub(super) async fn serve(
     let body = body(session);
     let connection = connect(session, ctx, connector, &step, body).await?;
     let (upstream, feed) = send(session, ctx, connector, &step, connection, body).await?;
-    let mut exchange = Exchange {
+    let exchange = Exchange {
         session,
         ctx,
         upstream,
         upload: Upload::new(feed, body),
     };
-    let ended = exchange.run().await;
-    let Exchange { upstream, upload, .. } = exchange;
-    match ended {
-        Ok(()) => {
-            upstream.release();
-            if !upload.is_read() {
-                reply::linger(session).await;
-            }
-            Ok(true)
-        }
-        Err(Cut::Refused(refusal)) => {
-            // Its place at the upstream is for others while the client is told.
-            drop(upstream);
-            ctx.stage = Stage::Answered;
-            reply::refuse(session, ctx, refusal).await?;
-            Ok(true)
-        }
-        Err(Cut::Failed(error)) => Err(error),
-    }
+    exchange.serve().await
+}
+
+/// An upstream that has switched, and the header by which it says so.
+pub(super) struct Switched {
+    pub upstream: Relayed,
+    pub feed: Option<Feed>,
+    pub header: Box<ResponseHeader>,
+}
+
+/// Relays what is said on a connection that has `switched`. Returns that it did.
+pub(super) async fn relay_switched(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    switched: Switched,
+) -> Result<bool> {
+    let mut exchange = Exchange {
+        session,
+        ctx,
+        upstream: switched.upstream,
+        upload: Upload::new(switched.feed, RelayedBody::Upgrade),
+    };
+    let committed = exchange.commit(switched.header).await;
+    committed.map_err(Error::into_down)?;
+    exchange.serve().await
 }
 
 /// Why an exchange ends before its response does.
@@ -84,10 +90,7 @@ enum Cut {
 fn body(session: &mut Session) -> RelayedBody {
     let is_empty = session.as_mut().is_body_done();
     let request = session.req_header();
-    let asks_to_switch = request.version == Version::HTTP_11
-        && request.method == Method::GET
-        && request.headers.contains_key(UPGRADE)
-        && headers::named_by_connection(&request.headers).contains(&UPGRADE);
+    let asks_to_switch = headers::asks_to_switch(request);
     match is_empty {
         true if asks_to_switch => RelayedBody::Upgrade,
         true => RelayedBody::None,
@@ -159,6 +162,34 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    /// Relays to the end of the response, and ends the request. Returns that it did.
+    async fn serve(mut self) -> Result<bool> {
+        let ended = self.run().await;
+        let Exchange {
+            session,
+            ctx,
+            upstream,
+            upload,
+        } = self;
+        match ended {
+            Ok(()) => {
+                upstream.release();
+                if !upload.is_read() {
+                    reply::linger(session).await;
+                }
+                Ok(true)
+            }
+            Err(Cut::Refused(refusal)) => {
+                // Its place at the upstream is for others while the client is told.
+                drop(upstream);
+                ctx.stage = Stage::Answered;
+                reply::refuse(session, ctx, refusal).await?;
+                Ok(true)
+            }
+            Err(Cut::Failed(error)) => Err(error),
+        }
+    }
+
     /// Passes on bytes in either direction until the response has ended.
     async fn run(&mut self) -> Result<(), Cut> {
         let silence = self.ctx.asked.snapshot.client_timeout;

@@ -17,6 +17,8 @@ use crate::upstream::{Admission, Refused};
 pub struct Course {
     pub route: Arc<Route>,
     pub plan: Plan,
+    /// A refusal leads to the next target, whatever the route does about its class.
+    pub never_delivers: bool,
     /// The client's SDK retries by itself, so the same target is not tried twice.
     client_retries: bool,
     /// The next attempt must not take a connection from the pool.
@@ -107,6 +109,7 @@ impl Course {
         Self {
             route,
             plan,
+            never_delivers: false,
             client_retries,
             fresh: false,
             position: 0,
@@ -219,7 +222,8 @@ impl Course {
     /// deadline, zero if it has passed; `jitter` is drawn from [0, 1).
     pub fn next(&self, outcome: &Outcome, now: Instant, left: Duration, jitter: f64) -> Next {
         let action = self.route.action(outcome.class, outcome.status);
-        if outcome.status.is_some() && (action == Action::Deliver || self.is_foreign_everywhere(outcome)) {
+        let may_deliver = outcome.status.is_some() && !self.never_delivers;
+        if may_deliver && (action == Action::Deliver || self.is_foreign_everywhere(outcome)) {
             return Next::Deliver;
         }
         if self.attempts >= self.route.retry.attempts || left.is_zero() {

@@ -47,6 +47,7 @@ mod own_answers;
 mod passthrough;
 mod paths;
 mod pinned;
+mod realtime;
 mod recovery;
 mod relay;
 mod reload;
