@@ -25,10 +25,13 @@ mod load;
 mod load_options;
 mod masking;
 mod names;
+mod no_proxy;
+mod outbound;
 mod passthrough;
 mod pem;
 mod policy;
 mod provider;
+mod proxy;
 mod quantity;
 mod reader;
 mod route;
@@ -63,6 +66,7 @@ pub use edits::BodyEdits;
 pub use files_read::{Content, Read};
 pub use load::{Loaded, load, load_text};
 pub use load_options::{KeyPolicy, LoadOptions};
+pub use outbound::{Login, Proxy, ProxyKind};
 pub use provider::of_url as provider_of;
 pub use schema::schema;
 pub use search::{Found, find};
@@ -148,6 +152,8 @@ pub struct Upstream {
     pub query: Vec<(String, String)>,
     pub http: HttpVersions,
     pub tls: UpstreamTls,
+    /// The proxy that leads to it: its own, or that of `server`.
+    pub proxy: Option<Proxy>,
     pub timeouts: TimeoutOverrides,
     pub cooldown: CooldownOverrides,
     pub body: BodyEdits,

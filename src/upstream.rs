@@ -15,7 +15,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use crate::classify::Class;
-use crate::config::{self, BaseUrl, HttpVersions, Policy, UpstreamTls};
+use crate::config::{self, BaseUrl, HttpVersions, Policy, Proxy, UpstreamTls};
 use crate::protocol::Protocol;
 
 pub use admission::{Admission, Refused};
@@ -52,6 +52,8 @@ pub struct Upstream {
     pub query: String,
     pub http: HttpVersions,
     pub tls: UpstreamTls,
+    /// The proxy that leads to it.
+    pub proxy: Option<Proxy>,
     pub max_inflight: Option<u32>,
     pub balance: Option<Balance>,
     pub registry: Registry,
@@ -76,6 +78,7 @@ impl Upstream {
             query: path::encode_query(&from.query),
             http: from.http,
             tls: from.tls.clone(),
+            proxy: from.proxy.clone(),
             max_inflight: from.max_inflight,
             balance: None,
             registry: Registry::default(),
@@ -97,6 +100,7 @@ impl Upstream {
                 && previous.url == self.url
                 && previous.http == self.http
                 && previous.tls == self.tls
+                && previous.proxy == self.proxy
                 && previous.credential == self.credential
                 && previous.headers == self.headers
                 && previous.query == self.query
@@ -111,9 +115,14 @@ impl Upstream {
     /// Lists what no log and no page may show: the key, and everything else that is sent to this upstream alone.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let sent = self.headers.iter().filter_map(|(_, value)| value.to_str().ok());
+        let login = self.proxy.iter().filter_map(|proxy| proxy.login.as_ref());
+        let password = login.map(|login| login.password.as_str());
         let query = self.query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
         // What is shorter than a key is the value of a switch, and a word like any other.
-        let others = sent.chain(query).filter(|value| value.len() >= SECRET_MIN_BYTES);
+        let others = sent
+            .chain(query)
+            .chain(password)
+            .filter(|value| value.len() >= SECRET_MIN_BYTES);
         self.credential.secret().into_iter().chain(others)
     }
 

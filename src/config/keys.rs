@@ -111,6 +111,8 @@ section! {
         "protocol" = OneOf(&[Word(words::protocols), List(&Word(words::protocols))]), Told("by the URL"),
             "The protocol that it speaks, or a list of both: `openai`, unless the URL is known to be Anthropic's.";
         "provider" = Suggested(provider::names), Told("from the URL's host"), "Selects rules that apply to one provider only.";
+        "proxy" = Suggested(words::proxies), Told("from `server`"),
+            "The proxy that leads to it: `http://`, `https://` or `socks5://` with host and port, `env`, or `none`.";
         "query" = Names { usual: no_names, others: "", shape: &Text, empty: true }, NONE, "Query parameters of every request to it; they replace the client's of the same names.";
         "remove_headers" = List(&Text), NONE, "Removed from every request to it.";
         "timeouts" = Shape::Section(&TIMEOUTS), Told("from `policy`"), "Its own clocks.";
@@ -255,6 +257,8 @@ section! {
             "Bounds what all requests together hold in memory: bodies, raw and decoded, and answers that are held back.";
         "passthrough" = OneOf(&[Text, Shape::Section(&PASSTHROUGH)]), NONE,
             "The upstream for requests that no model routes (files, batches, …), or a mapping; without it they get a 404.";
+        "proxy" = Suggested(words::proxies), Written("none"),
+            "The proxy that leads to upstreams, but for those on this machine; `env`: by HTTPS_PROXY, HTTP_PROXY and NO_PROXY.";
         "send_timeout" = Duration, Written("5m"), "Bounds how long a client may accept none of its answer; every byte that it accepts restarts the clock.";
         "threads" = OneOf(&[Word(words::auto), Number { least: 1, most: bounds::THREADS_MAX }]), Written("auto"),
             "`auto` is one per core; a change takes effect at the next start.";

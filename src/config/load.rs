@@ -11,7 +11,7 @@ use super::masking::Secrets;
 use super::names::Names;
 use super::reader::Reader;
 use super::source::{Place, Source};
-use super::{Config, admin, chain, file, keys, listen, policy, route, server, smart_quotes, upstream};
+use super::{Config, admin, chain, file, keys, listen, policy, proxy, route, server, smart_quotes, upstream};
 
 /// The outcome of [`load`].
 pub struct Loaded {
@@ -139,7 +139,10 @@ fn config(reader: &mut Reader<'_>, root: &Node) -> Option<Config> {
     let admin = admin::admin(reader, fields.section("admin"), &listen);
     fields.required(reader, "upstreams");
     let (upstreams, is_whole) = match fields.section("upstreams") {
-        Some((node, at)) => upstream::upstreams(reader, node, at, &policy),
+        Some((node, at)) => {
+            let proxy = proxy::of_server(reader, fields.section("server"));
+            upstream::upstreams(reader, node, at, &policy, &proxy)
+        }
         None => (Vec::new(), false),
     };
     let names = Names::of_upstreams(upstreams.iter().map(|upstream| &*upstream.name).collect(), is_whole);

@@ -21,6 +21,8 @@ enum Under {
     Secret,
     /// The query of a URL here, which may be a path only, may be a credential.
     Account,
+    /// A user and a password may stand before the host, also where the scheme was forgotten.
+    Proxy,
     /// Here `key` is a path, and `headers`, `first_token` and `auth` are clocks or classes.
     Settings,
     /// Names of models: never a credential, whatever they are called.
@@ -139,7 +141,11 @@ fn scalars(root: &Node) -> Secrets {
 fn hides(text: &str, under: Under) -> bool {
     let has_user = text.contains("://") && text.contains('@');
     let has_query = text.contains('?') && (text.contains("://") || under == Under::Account);
-    has_user || has_query || (under == Under::Secret && !is_variable(text) && !matches!(text, "none" | "passthrough"))
+    let has_login = under == Under::Proxy && text.contains('@');
+    has_user
+        || has_login
+        || has_query
+        || (under == Under::Secret && !is_variable(text) && !matches!(text, "none" | "passthrough"))
 }
 
 fn below(under: Under, key: &str, value: &Node) -> Under {
@@ -153,6 +159,7 @@ fn below(under: Under, key: &str, value: &Node) -> Under {
         (_, "cooldown" | "on" | "timeouts" | "tls") => Under::Settings,
         (_, "key_header") => Under::Anything,
         (_, "balance") => Under::Account,
+        (_, "proxy") => Under::Proxy,
         (_, "headers" | "key" | "query") => Under::Secret,
         (_, key) if !matches!(value.value, Value::Mapping(_)) && names_secret(key) => Under::Secret,
         (under, _) => under,
@@ -174,7 +181,8 @@ fn after_keys(text: &str) -> Vec<Range<usize>> {
     let mut line_start = 0;
     for line in text.split_inclusive('\n') {
         let line_end = line_start + line.trim_end().len();
-        if line.contains("://") && line.contains(['@', '?']) {
+        let has_login = line.contains("proxy") && line.contains('@');
+        if has_login || (line.contains("://") && line.contains(['@', '?'])) {
             out.push(line_start..line_end);
             line_start += line.len();
             continue;
@@ -208,6 +216,7 @@ mod tests {
         assert_eq!(hidden("a: { url: x, key: sk-1, b: [\nc: d\n"), ["sk-1, b: ["]);
         assert_eq!(hidden("Authorization: Bearer x\r\nkey: ${VAR}\n"), ["Bearer x"]);
         assert_eq!(hidden("url: https://user:pass@host\n"), ["url: https://user:pass@host"]);
+        assert_eq!(hidden("proxy: user:pass@host:1"), ["proxy: user:pass@host:1"]);
         assert_eq!(hidden("api_key:"), Vec::<&str>::new());
     }
 }

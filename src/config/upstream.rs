@@ -12,7 +12,7 @@ use super::words::HTTP_VERSIONS;
 use super::{
     BaseUrl, BodyEdits, CooldownOverrides, HttpVersions, Key, Policy, TimeoutOverrides, Upstream, UpstreamTls,
 };
-use super::{balance, base_url, body_edits, headers, keys, names, policy, provider, quantity, secret, tls, url};
+use super::{balance, base_url, body_edits, headers, keys, names, policy, provider, proxy, quantity, secret, tls, url};
 use crate::notation::nearest::nearest;
 use crate::protocol::Protocol;
 
@@ -34,7 +34,13 @@ impl std::fmt::Debug for Upstream {
 
 /// Reads every upstream in the file's order, including faulty ones, so that their names are known; and returns whether all
 /// names are.
-pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy: &Policy) -> (Vec<Upstream>, bool) {
+pub(super) fn upstreams(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    at: Place,
+    policy: &Policy,
+    proxy: &proxy::Choice,
+) -> (Vec<Upstream>, bool) {
     if let Value::Sequence(_) = node.value {
         let message = "`upstreams` must be a mapping, found a list";
         let help = "write a name of your own before each: `openai: { url: https://api.openai.com/v1, key: ${OPENAI_API_KEY} }`";
@@ -52,9 +58,9 @@ pub(super) fn upstreams(reader: &mut Reader<'_>, node: &Node, at: Place, policy:
     let upstreams = entries
         .into_iter()
         .map(|entry| match entry.value.value {
-            Value::Mapping(_) => upstream(reader, &entry, policy),
+            Value::Mapping(_) => upstream(reader, &entry, policy, proxy),
             _ if unindented => blank(&entry.name.value),
-            _ => upstream(reader, &entry, policy),
+            _ => upstream(reader, &entry, policy, proxy),
         })
         .collect();
     (upstreams, names::is_whole(node, &places))
@@ -77,7 +83,7 @@ fn report_unindented(reader: &mut Reader<'_>, entries: &[Entry<'_>]) -> bool {
     true
 }
 
-fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upstream {
+fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy, proxy: &proxy::Choice) -> Upstream {
     let name = &entry.name;
     if !is_name(&name.value) {
         let diagnostic = Diagnostic::error(
@@ -120,6 +126,10 @@ fn upstream(reader: &mut Reader<'_>, entry: &Entry<'_>, policy: &Policy) -> Upst
     if let Some((node, at)) = fields.section("tls") {
         upstream.tls = tls::tls(reader, node, at, &upstream.url);
     }
+    upstream.proxy = match fields.get("proxy") {
+        Some(node) => proxy::choice(reader, node).to(reader, &upstream.url, true),
+        None => proxy.to(reader, &upstream.url, false),
+    };
     if let Some((node, at)) = fields.section("timeouts") {
         let wider = policy.timeouts(upstream.provider.as_deref());
         upstream.timeouts = policy::timeouts(reader, node, at, wider);
@@ -188,6 +198,7 @@ fn blank(name: &str) -> Upstream {
         query: Vec::new(),
         http: HttpVersions::Auto,
         tls: UpstreamTls::default(),
+        proxy: None,
         timeouts: TimeoutOverrides::default(),
         cooldown: CooldownOverrides::default(),
         body: BodyEdits::default(),

@@ -63,6 +63,11 @@ pub(super) fn keys() -> Vec<&'static str> {
     vec!["passthrough", "none"]
 }
 
+/// The words with a meaning of their own in place of a proxy's URL.
+pub(super) fn proxies() -> Vec<&'static str> {
+    vec!["none", "env"]
+}
+
 pub(super) fn log_formats() -> Vec<&'static str> {
     of(&LOG_FORMATS)
 }

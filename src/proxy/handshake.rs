@@ -98,7 +98,7 @@ async fn attempt(
     };
     let (outcome, details) = diagnose(&header, &evidence, &question, &recorder.asked.snapshot);
     let next = chain.settle(&outcome, &details, &mut recorder);
-    if !(next == Next::Exhausted && chain.prefers_kept_to(outcome.class)) {
+    if !(next == Next::Exhausted && chain.prefers_kept_to(outcome.class, outcome.status.unwrap_or(0))) {
         chain.keep(outcome.class, &header, &evidence, &step);
     }
     after(next, || Error::explain(NEXT_ATTEMPT, "the handshake was refused"))
@@ -155,7 +155,7 @@ async fn answer(upstream: &mut Relayed) -> Result<Heard, Failure> {
                 .unwrap_or(false);
             let held = held.freeze();
             let payload = Bytes::copy_from_slice(&decode::prefix(&header.headers, &held));
-            Ok(Heard::Refused(header, Evidence { held, whole, payload }))
+            Ok(Heard::Refused(header, Evidence { held, whole, payload, fault: None }))
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{self, Config};
 use crate::memory::Budget;
 use crate::routing::RouteTable;
 use crate::transport::origin::{ClientCert, HttpVersions, OriginError, OriginTls};
+use crate::transport::tunnel::{Proxy, ProxyKind};
 use crate::transport::{Endpoint, Origin, Resolver};
 use crate::upstream::Upstream;
 
@@ -90,6 +91,19 @@ impl Snapshot {
 
 /// Returns what the transport needs to know of an upstream.
 fn origin(upstream: &Upstream) -> Origin {
+    let proxy = upstream.proxy.as_ref().map(|proxy| Proxy {
+        kind: match proxy.kind {
+            config::ProxyKind::Http => ProxyKind::Http,
+            config::ProxyKind::Https => ProxyKind::Https,
+            config::ProxyKind::Socks5 => ProxyKind::Socks5,
+        },
+        host: proxy.host.clone(),
+        port: proxy.port,
+        login: proxy
+            .login
+            .as_ref()
+            .map(|login| (login.user.clone(), login.password.clone())),
+    });
     let client_cert = upstream.tls.client_cert.as_ref();
     Origin {
         name: Arc::clone(&upstream.name),
@@ -101,6 +115,7 @@ fn origin(upstream: &Upstream) -> Origin {
             config::HttpVersions::Http1 => HttpVersions::Http1,
             config::HttpVersions::Http2 => HttpVersions::Http2,
         },
+        proxy,
         tls: OriginTls {
             ca: upstream.tls.ca.clone(),
             client_cert: client_cert.map(|pem| ClientCert {

@@ -40,13 +40,16 @@ impl Endpoint {
     /// # Errors
     /// Where a certificate or key is not one that TLS can use.
     pub fn new(origin: &Origin, resolver: &Arc<Resolver>) -> Result<Self, OriginError> {
-        let host = match origin.host.parse::<IpAddr>() {
+        // By a proxy, it is the proxy that is connected to, and that resolves the upstream's name.
+        let proxy = origin.proxy.as_ref().map(|proxy| (proxy.host.as_str(), proxy.port));
+        let (name, port) = proxy.unwrap_or((&origin.host, origin.port));
+        let host = match name.parse::<IpAddr>() {
             Ok(address) => Host::Address(Arc::from([SocketAddr::new(address, 0)])),
-            Err(_) => Host::Name(resolver.name(&origin.host)),
+            Err(_) => Host::Name(resolver.name(name)),
         };
         Ok(Self {
             host,
-            port: origin.port,
+            port,
             scheme: Scheme::of(origin)?,
             peers: ArcSwapOption::empty(),
         })

@@ -12,6 +12,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 
+use super::tunnel::{Proxy, ProxyKind, Tunnel};
+
 /// Providers close idle connections after 60 s to 120 s; ours close first, so that few are found dead.
 pub(super) const IDLE_IN_POOL: Duration = Duration::from_secs(55);
 /// Streams that one HTTP/2 connection carries at once; servers' usual limit is 100.
@@ -27,6 +29,8 @@ pub struct Origin {
     pub host: String,
     pub port: u16,
     pub http: HttpVersions,
+    /// The proxy that leads there, which resolves the name.
+    pub proxy: Option<Proxy>,
     pub tls: OriginTls,
 }
 
@@ -105,9 +109,21 @@ impl Scheme {
             reason,
         };
         let tls = &origin.tls;
+        let is_within_tls = origin
+            .proxy
+            .as_ref()
+            .is_some_and(|proxy| proxy.kind == ProxyKind::Https);
+        let tunnel = origin
+            .proxy
+            .as_ref()
+            .map(|proxy| Arc::new(Tunnel::new(proxy, &origin.host, origin.port, keepalive())));
+        let pool = pool_key(origin, tunnel.as_deref());
         let mut options = PeerOptions::new();
+        options.custom_l4 = tunnel.map(|tunnel| tunnel as _);
         options.alpn = match (origin.http, origin.https) {
             (HttpVersions::Http2, _) => ALPN::H2,
+            // Pingora tells connections of HTTP/2 apart by their sockets, and TLS within TLS has none.
+            _ if is_within_tls => ALPN::H1,
             (HttpVersions::Auto, true) => ALPN::H2H1,
             (HttpVersions::Http1, _) | (HttpVersions::Auto, false) => ALPN::H1,
         };
@@ -134,7 +150,7 @@ impl Scheme {
             server_name,
             options,
             client_cert,
-            pool: pool_key(origin),
+            pool,
         })
     }
 
@@ -147,9 +163,10 @@ impl Scheme {
     }
 }
 
-fn pool_key(origin: &Origin) -> u64 {
+fn pool_key(origin: &Origin, tunnel: Option<&Tunnel>) -> u64 {
     let mut hasher = DefaultHasher::new();
     origin.name.hash(&mut hasher);
+    tunnel.hash(&mut hasher);
     origin.tls.ca.hash(&mut hasher);
     origin.tls.client_cert.hash(&mut hasher);
     hasher.finish()

@@ -4,6 +4,8 @@ use std::fmt;
 
 use pingora::{Error, ErrorType};
 
+use super::tunnel_fault::TunnelFault;
+
 /// Why there is no connection. `Display` is for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreachable {
@@ -27,6 +29,9 @@ impl Unreachable {
     /// it.
     pub(super) fn of(error: &Error) -> Self {
         let cause = error.root_cause();
+        if let Some(fault) = cause.downcast_ref::<TunnelFault>() {
+            return Self::new(fault.why(), fault.to_string());
+        }
         let kind = cause.downcast_ref::<Error>().map_or(error.etype(), |root| root.etype());
         let why = match error.etype() {
             ErrorType::ConnectRefused => return Self::new("connection refused", None),

@@ -16,6 +16,8 @@ fn env(name: &str) -> Option<String> {
         "KEYWORD" => Some("passthrough".to_owned()),
         "INJECTION" => Some("x]\nroutes: {}".to_owned()),
         "PORT" => Some("8081".to_owned()),
+        "HTTPS_PROXY" => Some("http://me:word@proxy.corp:3128".to_owned()),
+        "NO_PROXY" => Some("inside.example,10.0.0.0/8".to_owned()),
         _ => None,
     }
 }
@@ -350,4 +352,28 @@ fn the_protocol_of_anthropics_own_address_is_known() {
     );
     let protocols: Vec<_> = config.upstreams.iter().map(|upstream| &*upstream.protocols).collect();
     assert_eq!(protocols, [[Protocol::Anthropic], [Protocol::OpenAi]]);
+}
+
+#[test]
+fn a_proxy_is_the_upstreams_own_or_that_of_the_server() {
+    let proxies = |server: &str| {
+        let config = of(&format!(
+            "server: {{ proxy: {server} }}\nupstreams:\n  plain: {{ url: 'http://a.example' }}\n  tls: {{ url: 'https://a.example' }}\n  \
+             inside: {{ url: 'https://b.inside.example' }}\n  local: {{ url: 'http://127.0.0.1:8000' }}\n  \
+             none: {{ url: 'https://a.example', proxy: none }}\n  own: {{ url: 'http://localhost', proxy: 'socks5h://x' }}\n\
+             routes: {{ m: [plain] }}\n"
+        ));
+        let shown = config.upstreams.iter().map(|upstream| {
+            let proxy = upstream.proxy.as_ref();
+            proxy.map_or_else(
+                || "-".to_owned(),
+                |proxy| format!("{:?} {}:{}", proxy.kind, proxy.host, proxy.port),
+            )
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(proxies("none"), "-, -, -, -, -, Socks5 x:1080");
+    assert_eq!(proxies("env"), "-, Http proxy.corp:3128, -, -, -, Socks5 x:1080");
+    let all = "Https p:443, Https p:443, Https p:443, -, -, Socks5 x:1080";
+    assert_eq!(proxies("'https://p'"), all);
 }

@@ -43,6 +43,7 @@ mod models;
 mod no_answers;
 mod not_evidence;
 mod notify;
+mod outbound_proxy;
 mod own_answers;
 mod passthrough;
 mod paths;

@@ -15,6 +15,7 @@ pub(crate) mod manual;
 pub(crate) mod names;
 pub(crate) mod payload;
 pub(crate) mod pki;
+pub(crate) mod proxy;
 pub(crate) mod recorded;
 pub(crate) mod reload;
 pub(crate) mod upstream;

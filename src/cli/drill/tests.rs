@@ -32,6 +32,7 @@ fn upstream(name: &str, protocols: &[Protocol], path: &str) -> Upstream {
             insecure: true,
             ..UpstreamTls::default()
         },
+        proxy: None,
         timeouts: TimeoutOverrides::default(),
         cooldown: CooldownOverrides::default(),
         prefill: false,
