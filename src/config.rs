@@ -19,6 +19,7 @@ mod headers;
 mod interpolate;
 mod key_file;
 mod keys;
+mod listed;
 mod listen;
 mod literal_key;
 mod load;
@@ -270,7 +271,19 @@ pub struct Route {
     pub name: Arc<str>,
     /// The chain, not empty.
     pub targets: Vec<Target>,
+    pub models: ListedModels,
     pub overrides: PolicyOverrides,
+}
+
+/// What the list of models has of a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ListedModels {
+    /// The route's name, unless it is a glob.
+    #[default]
+    Own,
+    Names(Vec<Arc<str>>),
+    /// What its upstreams list.
+    Asked,
 }
 
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 pub mod course;
 pub mod last_resort;
 pub mod ledger;
+mod listed;
 pub mod plan;
 pub mod table;
 pub mod unroutable;

@@ -13,6 +13,7 @@ mod launch;
 mod listeners;
 mod log_settings;
 pub mod metrics;
+mod model_lists;
 mod notify;
 mod phase;
 mod readiness;
@@ -130,7 +131,8 @@ pub fn run(
         &clients,
         &gateway_stop,
     );
-    server.add_service(balance::service(Arc::clone(&live.snapshot), connector));
+    server.add_service(balance::service(Arc::clone(&live.snapshot), connector.clone()));
+    server.add_service(model_lists::service(Arc::clone(&live.snapshot), connector));
     if let Some(admin) = admin {
         let bound = listeners.bound().iter().map(ToString::to_string).collect();
         let gateway_status = GatewayStatus::new(

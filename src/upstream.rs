@@ -5,6 +5,7 @@ pub mod balance;
 pub mod credential;
 pub mod health;
 pub mod inbound;
+pub mod listing;
 pub mod outbound;
 pub mod path;
 pub mod registry;
@@ -25,6 +26,7 @@ pub use health::Standing;
 pub use registry::Registry;
 
 use balance::{Failed, Moment, News, Remaining, Turn};
+use listing::Listing;
 use setback::Setback;
 
 /// Shorter values of headers and parameters are assumed to be settings.
@@ -57,6 +59,8 @@ pub struct Upstream {
     pub max_inflight: Option<u32>,
     pub balance: Option<Balance>,
     pub registry: Registry,
+    /// The models that it lists, where a route asks for them.
+    pub listing: Listing,
 }
 
 impl Upstream {
@@ -82,12 +86,14 @@ impl Upstream {
             max_inflight: from.max_inflight,
             balance: None,
             registry: Registry::default(),
+            listing: Listing::default(),
         };
         let previous = upstream.same(previous);
         let known = previous.and_then(|previous| previous.balance.as_ref());
         upstream.balance = Balance::compile(from, policy, known);
         if let Some(previous) = previous {
             upstream.registry = Registry::succeeding(&previous.registry);
+            upstream.listing = previous.listing.clone();
         }
         upstream
     }

@@ -186,7 +186,7 @@ fn planned(table: &RouteTable, asked: &Asked, now: Instant) -> Result<(Arc<Route
         return Err(unroutable::guarded(&asked.path, guard));
     }
     let Some(route) = table.route(&asked.model) else {
-        let closest: Vec<String> = table.closest(&asked.model).into_iter().map(str::to_owned).collect();
+        let closest = table.closest(&asked.model);
         return Err(unroutable::unknown_model(&asked.model, &closest));
     };
     let plan = plan(route, &asked.model, asked.protocol, now, |_| 0);

@@ -150,6 +150,8 @@ section! {
 
 section! {
     ROUTE = "route", "A chain with a policy of its own." and POLICY => {
+        "models" = OneOf(&[Word(words::listed), List(&Text)]), Told("its own name; none for a glob"),
+            "What `GET /v1/models` lists of a glob: names, or `ask` for those that its upstreams list.";
         "targets" = CHAIN, Required, "The chain: each target is tried when those before it have failed.";
     }
 }

@@ -8,8 +8,10 @@ use super::document::{Node, Value};
 use super::names::{self, Names, Reference};
 use super::reader::{Entry, Fields, Reader, Text, quotable, quote};
 use super::source::Place;
-use super::{BodyEdits, Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget};
-use super::{body_edits, keys, policy, quantity};
+use super::{
+    BodyEdits, ListedModels, Policy, PolicyOverrides, Route, Target, TimeoutOverrides, Upstream, UpstreamTarget,
+};
+use super::{body_edits, keys, listed, policy, quantity};
 
 const TARGET_FORMS: &str = "a target is `UPSTREAM`, `UPSTREAM/MODEL`, `{ upstream, model }`, `{ target: UPSTREAM/MODEL, … }`, `{ spread: [...] }` or `{ route: NAME }`";
 
@@ -64,12 +66,16 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
         reader.error("bad-name", name.place, "a route's name is empty");
     }
     let mut overrides = PolicyOverrides::default();
+    let mut models = ListedModels::Own;
     let (mut targets, mut places) = (Vec::new(), Vec::new());
     let list = match &value.value {
         Value::Mapping(_) if !is_target(value) => reader
             .fields(value, name.place, what.as_str(), &keys::ROUTE)
             .and_then(|fields| {
                 overrides = policy::overrides(reader, &fields, scope.policy.timeouts(None));
+                if let Some((node, at)) = fields.section("models") {
+                    models = listed::models(reader, node, at, &name.value);
+                }
                 let list = fields.required(reader, "targets");
                 list.zip(fields.key_place("targets"))
             }),
@@ -93,6 +99,7 @@ fn draft<'n>(reader: &mut Reader<'_>, entry: Entry<'n>, scope: &Scope<'_>) -> Dr
         route: Route {
             name: name.value.as_str().into(),
             targets,
+            models,
             overrides,
         },
         name,

@@ -13,6 +13,7 @@ pub(super) const BALANCE_PRESETS: [(&str, BalancePreset); 4] = [
     ("moonshot", BalancePreset::Moonshot),
     ("one-api", BalancePreset::OneApi),
 ];
+pub(super) const LISTED: [(&str, ()); 1] = [("ask", ())];
 pub(super) const HTTP_VERSIONS: [(&str, HttpVersions); 3] = [
     ("auto", HttpVersions::Auto),
     ("1", HttpVersions::Http1),
@@ -66,6 +67,10 @@ pub(super) fn keys() -> Vec<&'static str> {
 /// The words with a meaning of their own in place of a proxy's URL.
 pub(super) fn proxies() -> Vec<&'static str> {
     vec!["none", "env"]
+}
+
+pub(super) fn listed() -> Vec<&'static str> {
+    of(&LISTED)
 }
 
 pub(super) fn log_formats() -> Vec<&'static str> {

@@ -155,7 +155,15 @@ async fn answer(upstream: &mut Relayed) -> Result<Heard, Failure> {
                 .unwrap_or(false);
             let held = held.freeze();
             let payload = Bytes::copy_from_slice(&decode::prefix(&header.headers, &held));
-            Ok(Heard::Refused(header, Evidence { held, whole, payload, fault: None }))
+            Ok(Heard::Refused(
+                header,
+                Evidence {
+                    held,
+                    whole,
+                    payload,
+                    fault: None,
+                },
+            ))
         }
     }
 }

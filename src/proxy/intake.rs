@@ -210,7 +210,7 @@ fn plan_route(session: &Session, ctx: &mut RequestContext, mut body: Replay, pin
     let model = ctx.asked.model.clone().unwrap_or_default();
     let table = &ctx.asked.snapshot.table;
     let Some(route) = table.route(&model) else {
-        let closest = table.closest(&model).into_iter().map(str::to_owned).collect();
+        let closest = table.closest(&model);
         return Err(Refusal::UnknownModel {
             model: model.to_string(),
             closest,
@@ -338,7 +338,8 @@ fn passthrough_route(session: &mut Session, ctx: &mut RequestContext) -> Result<
 }
 
 async fn list_models(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-    let names: Vec<&str> = ctx.asked.snapshot.table.models().collect();
+    let names = ctx.asked.snapshot.table.models();
+    let names = names.iter().map(|name| &**name);
     let body = models::list(ctx.asked.protocol, names, ctx.asked.snapshot.loaded_at);
     reply::json(session, ctx, StatusCode::OK, body).await.map(|()| true)
 }
@@ -352,7 +353,7 @@ async fn show_model(session: &mut Session, ctx: &mut RequestContext, encoded: &s
         let body = models::one(ctx.asked.protocol, &id, ctx.asked.snapshot.loaded_at);
         return reply::json(session, ctx, StatusCode::OK, body).await.map(|()| true);
     }
-    let closest = table.closest(&id).into_iter().map(str::to_owned).collect();
+    let closest = table.closest(&id);
     reply::refuse(session, ctx, Refusal::UnknownModel { model: id, closest })
         .await
         .map(|()| true)

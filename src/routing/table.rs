@@ -9,17 +9,16 @@ use tokio::time::Instant;
 
 use crate::classify::{Action, Class};
 use crate::config::{
-    self, BodyEdits, Config, Cooldown, Exhausted, Keepalive, OnKey, PolicyOverrides, Retry, TimeoutOverrides, Timeouts,
+    self, BodyEdits, Config, Cooldown, Exhausted, Keepalive, ListedModels, OnKey, PolicyOverrides, Retry,
+    TimeoutOverrides, Timeouts,
 };
-use crate::notation::{glob, nearest};
+use crate::notation::glob;
 use crate::protocol::Protocol;
 use crate::protocol::endpoint::endpoint;
 use crate::protocol::path::segments_seen;
 use crate::upstream::registry::SharedHealth;
 use crate::upstream::{Standing, Upstream};
 
-/// How many names an "unknown model" error suggests.
-const SUGGESTIONS_MAX: usize = 3;
 /// At most this many models of one upstream are examined; callers name a few of them and count the rest.
 const ASKED_MAX: usize = 20;
 
@@ -69,6 +68,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     pub exhausted: Exhausted,
     pub keepalive: Option<Keepalive>,
+    /// What the list of models has of it.
+    pub models: ListedModels,
     on: Vec<(OnKey, Action)>,
 }
 
@@ -171,12 +172,6 @@ impl RouteTable {
             .or_else(|| self.globs.iter().find(|route| glob::matches(&route.name, model)))
     }
 
-    /// Lists the names that a client can ask for as they are: those without `*`, in the order of the file.
-    pub fn models(&self) -> impl Iterator<Item = &str> {
-        let names = self.routes.iter().map(|route| &*route.name);
-        names.filter(|name| !name.contains('*'))
-    }
-
     /// Returns a model that can be asked for in `protocol`, and the name of an upstream that serves it.
     pub fn target_speaking(&self, protocol: Protocol) -> Option<(Arc<str>, Arc<str>)> {
         self.routes
@@ -221,15 +216,6 @@ impl RouteTable {
             }
         }
         cooling
-    }
-
-    /// Returns the configured names closest to an unknown one, best first.
-    pub fn closest(&self, model: &str) -> Vec<&str> {
-        // Bounded: the distance is quadratic in the lengths.
-        let model: String = model.chars().take(128).collect();
-        let mut scored: Vec<_> = self.models().map(|name| (nearest::edits(&model, name), name)).collect();
-        scored.sort_by_key(|&(distance, _)| distance);
-        scored.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
     }
 }
 
@@ -285,6 +271,16 @@ impl Target {
         (&*resolved != requested).then_some(resolved)
     }
 
+    /// Returns the name by which clients ask for what is called `model` at the upstream, if there is such a name.
+    pub fn requested_for<'m>(&self, model: &'m str) -> Option<&'m str> {
+        let Some(pattern) = &self.model else {
+            return Some(model);
+        };
+        let (before, after) = pattern.split_once('*')?;
+        let requested = model.strip_prefix(before)?.strip_suffix(after)?;
+        (!requested.is_empty() && !after.contains('*')).then_some(requested)
+    }
+
     /// Returns the state of its model; `Closed` where only requests name models, each of which has a state of its own.
     pub fn standing(&self, now: Instant) -> Standing {
         let health = self.health.as_ref();
@@ -330,6 +326,7 @@ impl Compiler<'_> {
             timeouts: policy.timeouts(None).with(&route.overrides.timeouts),
             exhausted: route.overrides.exhausted.unwrap_or(policy.exhausted),
             keepalive: route.overrides.keepalive.or(policy.keepalive),
+            models: route.models.clone(),
             // The route's own come first, so they are found first.
             on: route.overrides.on.iter().chain(&policy.on).copied().collect(),
         }
@@ -428,6 +425,7 @@ impl Compiler<'_> {
         let route = config::Route {
             name: Arc::from("passthrough"),
             targets: vec![config::Target::One(target)],
+            models: ListedModels::Own,
             overrides: config::PolicyOverrides::default(),
         };
         self.route(index, &route, &Arc::from(""))

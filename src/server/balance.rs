@@ -29,8 +29,8 @@ const POLLS_MAX: usize = 4;
 /// The most that is read of an answer; known providers' answers are smaller than 2 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// The headers of polls besides the upstream's own.
-static HEADERS: [(HeaderName, HeaderValue); 3] = [
+/// The headers of the gateway's own requests besides the upstream's own.
+pub(super) static HEADERS: [(HeaderName, HeaderValue); 3] = [
     (
         USER_AGENT,
         HeaderValue::from_static(concat!("switchback/", env!("CARGO_PKG_VERSION"))),

@@ -63,7 +63,10 @@ async fn an_answer_that_comes_in_time_is_not_touched() {
         (response.header("x-own"), response.header("x-gateway-upstream")),
         (Some("1"), Some("a"))
     );
-    assert_eq!((response.text(), response.end), (stream_of("well").concat(), End::Clean));
+    assert_eq!(
+        (response.text(), response.end),
+        (stream_of("well").concat(), End::Clean)
+    );
     // What does not stream has no room for comments.
     let slow = Upstream::always(Answer::json(200, completion("well")).dribbled()).await;
     let gateway = Gateway::start(chain(&[slow.url()]) + &policy("")).await;

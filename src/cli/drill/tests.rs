@@ -56,6 +56,7 @@ fn route(name: &str, targets: Vec<Target>) -> Route {
     Route {
         name: name.into(),
         targets,
+        models: Default::default(),
         overrides: PolicyOverrides::default(),
     }
 }

@@ -80,6 +80,7 @@ fn same_route(before: &Config, old: &Route, after: &Config, new: &Route) -> bool
         _ => false,
     };
     old.overrides == new.overrides
+        && old.models == new.models
         && old.targets.len() == new.targets.len()
         && std::iter::zip(&old.targets, &new.targets).all(same_target)
 }
