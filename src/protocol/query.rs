@@ -2,28 +2,39 @@
 
 use std::borrow::Cow;
 
+use thiserror::Error;
+
 use super::percent;
+use crate::body::MODEL_BYTES_MAX;
 
 const MODEL: &[u8] = b"model";
 
-/// The query names models that differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SeveralModels;
+/// Why a query that names a model is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum QueryFault {
+    #[error("the query names several models, and readers disagree on which one holds; name one")]
+    SeveralModels,
+    #[error("the `model` in the query is longer than {MODEL_BYTES_MAX} bytes, or has a control character")]
+    BadModel,
+}
 
 /// Returns the model that `query` names, if it names one.
 ///
 /// # Errors
-/// It names another one as well, and upstreams may disagree on which one holds.
-pub fn model(query: &str) -> Result<Option<String>, SeveralModels> {
+/// It names another one as well, and upstreams may disagree on which one holds; or what it names is no name.
+pub fn model(query: &str) -> Result<Option<String>, QueryFault> {
     let mut found: Option<String> = None;
     for value in query.split('&').filter_map(value_of_model) {
         let name = text(value);
         match &found {
-            Some(known) if *known != name => return Err(SeveralModels),
+            Some(known) if *known != name => return Err(QueryFault::SeveralModels),
             _ => found = Some(name),
         }
     }
-    Ok(found.filter(|name| !name.is_empty()))
+    match found {
+        Some(name) if name.len() > MODEL_BYTES_MAX || name.chars().any(char::is_control) => Err(QueryFault::BadModel),
+        found => Ok(found.filter(|name| !name.is_empty())),
+    }
 }
 
 /// Writes `query` with another model, and everything else as it was.
@@ -69,7 +80,10 @@ mod tests {
         ] {
             assert_eq!(model(query), Ok(expected.map(str::to_owned)), "{query}");
         }
-        assert_eq!(model("model=a&x=1&mode%6C=b"), Err(SeveralModels));
+        assert_eq!(model("model=a&x=1&mode%6C=b"), Err(QueryFault::SeveralModels));
+        assert_eq!(model("model=a%0Ab"), Err(QueryFault::BadModel));
+        let long = format!("model={}", "x".repeat(MODEL_BYTES_MAX + 1));
+        assert_eq!(model(&long), Err(QueryFault::BadModel));
     }
 
     #[test]

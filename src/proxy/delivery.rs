@@ -21,8 +21,9 @@ const LAST_FRAMES: Duration = Duration::from_millis(50);
 
 /// Pingora has given up: the client gets the answer that was kept, or the gateway's own account of what was tried.
 pub(super) async fn conclude(session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
-    // Where the next request would begin is known only behind the whole of this one.
-    let mut keeps_connection = session.is_body_done();
+    // Where the next request would begin is known only behind the whole of this one, and the next answer only behind a whole
+    // one: nothing of one may have gone out so far.
+    let mut keeps_connection = session.is_body_done() && session.response_written().is_none();
     if !keeps_connection {
         session.set_keepalive(None);
     }

@@ -26,7 +26,7 @@ use crate::body::{Replay, Uses};
 use crate::protocol::account::{Guard, guard_of};
 use crate::protocol::endpoint::{REALTIME, endpoint, names_model};
 use crate::protocol::path::{self, PathFault};
-use crate::protocol::query::{self, SeveralModels};
+use crate::protocol::query::{self, QueryFault};
 use crate::protocol::request_header::{HEADER_MAX_BYTES, HeaderFault, is_length};
 use crate::protocol::{Protocol, StreamKind, models, percent};
 use crate::routing::{Route, Step, pinned_plan, plan};
@@ -57,6 +57,11 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
     let planned = match intent(session, &path) {
         Intent::Greet => return reply::greet(session, ctx).await.map(|()| true),
         Intent::Telemetry => {
+            // Read and thrown away, so that the connection can be kept.
+            if let Err(Stop::Failed(error)) = reading::invite(session).await {
+                return Err(error);
+            }
+            reply::linger(session).await;
             let request = session.req_header();
             Err(Refusal::Telemetry {
                 method: request.method.clone(),
@@ -72,7 +77,7 @@ pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext) -> 
         Intent::Relay => match realtime_model(session, endpoint) {
             Ok(Some(model)) => realtime(session, ctx, &model),
             Ok(None) => relay(session, ctx),
-            Err(SeveralModels) => Err(Refusal::SeveralModels.into()),
+            Err(fault) => Err(Refusal::Query(fault).into()),
         },
     };
     match planned {
@@ -187,7 +192,7 @@ async fn route(session: &mut Session, ctx: &mut RequestContext, endpoint: &str) 
 }
 
 /// Returns the model that a realtime session asks for in its query. Elsewhere a query routes nothing.
-fn realtime_model(session: &Session, endpoint: &str) -> Result<Option<String>, SeveralModels> {
+fn realtime_model(session: &Session, endpoint: &str) -> Result<Option<String>, QueryFault> {
     let request = session.req_header();
     match endpoint == REALTIME && headers::asks_to_switch(request) {
         true => query::model(request.uri.query().unwrap_or_default()),

@@ -13,6 +13,7 @@ use crate::memory::NeverFits;
 use crate::protocol::Protocol;
 use crate::protocol::chunked::MalformedChunk;
 use crate::protocol::path::PathFault;
+use crate::protocol::query::QueryFault;
 use crate::protocol::request_header::HeaderFault;
 use crate::routing::unroutable::{Unrouted, administered, no_passthrough, telemetry, unknown_model, wrong_protocol};
 
@@ -74,8 +75,8 @@ pub(super) enum Refusal {
         "the request body has no `model`: add a top-level `model` string"
     })]
     NoModel { is_form: bool },
-    #[error("the query names several models, and readers disagree on which one holds; name one")]
-    SeveralModels,
+    #[error(transparent)]
+    Query(#[from] QueryFault),
     #[error("{}", unknown_model(.model, .closest))]
     UnknownModel { model: String, closest: Vec<String> },
     #[error("{}", wrong_protocol(.model, *.protocol, .other.as_ref()))]
@@ -118,7 +119,7 @@ impl Refusal {
             Self::TooSlow { .. } | Self::Silent { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownModel { .. } | Self::NoPassthrough { .. } | Self::Telemetry { .. } => StatusCode::NOT_FOUND,
             Self::Path(_)
-            | Self::SeveralModels
+            | Self::Query(_)
             | Self::MalformedBody(_)
             | Self::ContentTypeTwice
             | Self::Encoding(EncodingError::Corrupt { .. })
@@ -133,7 +134,7 @@ impl Refusal {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Self::MethodNotAllowed | Self::UnknownMethod => "method_not_allowed",
-            Self::Path(_) | Self::SeveralModels => "invalid_path",
+            Self::Path(_) | Self::Query(_) => "invalid_path",
             Self::Administered { .. } => "account_administration",
             Self::Header(fault) => fault.code(),
             Self::MalformedBody(_) | Self::ContentTypeTwice => "malformed_request",

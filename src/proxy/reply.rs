@@ -116,7 +116,7 @@ pub(super) async fn send(session: &mut Session, header: ResponseHeader, body: By
     Ok(())
 }
 
-/// Keeps reading: a client that is still sending would have its connection reset, and might never see the answer.
+/// Reads what is left of the request for a while: a client that is still sending would have its connection reset, and might never see the answer.
 pub(super) async fn linger(session: &mut Session) {
     let drain = async {
         let mut drained = 0;
@@ -126,6 +126,6 @@ pub(super) async fn linger(session: &mut Session) {
             drained += chunk.len();
         }
     };
-    // Whether it was drained or not, the connection closes now.
+    // What has not come by now is not waited for.
     let _ = timeout(LINGER, drain).await;
 }

@@ -62,6 +62,12 @@ async fn what_a_client_reports_of_itself_goes_nowhere_and_warns_nobody() {
         );
     }
     assert_eq!(upstream.connections(), 0);
+    // It is read to its end, so the connection stays.
+    let mut client = gateway.client().await;
+    for _ in 0..2 {
+        client.send(post("/api/event_logging/batch", "x".repeat(100_000))).await;
+        assert_eq!(client.response().await.status(), 404);
+    }
 }
 
 #[tokio::test]

@@ -147,6 +147,7 @@ async fn only_realtime_is_routed_by_its_query() {
     for (request, status, code) in [
         (ask("/v1/realtime?model=vice"), 404, "model_not_found"),
         (ask("/v1/realtime?model=voice&model=other"), 400, "invalid_path"),
+        (ask("/v1/realtime?model=voice%0A"), 400, "invalid_path"),
         (ask("/v1/live?model=voice"), 404, "no_route"),
         (
             "GET /v1/realtime?model=voice HTTP/1.1\r\nhost: g\r\n\r\n".to_owned(),
