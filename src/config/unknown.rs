@@ -66,11 +66,7 @@ const ELSEWHERE: [(&str, &[&str], &str); 15] = [
     ),
     ("configuration", &["logging"], "log"),
     ("target", &["provider", "backend"], "upstream"),
-    (
-        "route",
-        &["chain", "upstreams", "fallbacks", "models", "providers"],
-        "targets",
-    ),
+    ("route", &["chain", "upstreams", "fallbacks", "providers"], "targets"),
     ("timeouts", &["ttft", "firsttokentimeout"], "first_token"),
     ("timeouts", &["total", "request", "overall"], "deadline"),
 ];
