@@ -27,7 +27,12 @@ pub(super) struct RecentFailures {
 
 impl RecentFailures {
     /// Remembers a request that no target has answered well.
+    ///
+    /// One without a body is not told from others.
     pub(super) fn remember(&self, body: &Replay, now: Instant) {
+        if body.is_empty() {
+            return;
+        }
         let digest = self.digest(body);
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.len() >= REMEMBERED_MAX {
@@ -78,6 +83,8 @@ mod tests {
         failures.remember(&body("a"), now);
         assert!(failures.has(&body("a"), now + REMEMBERED));
         assert!(!failures.has(&body("b"), now));
+        failures.remember(&body(""), now);
+        assert!(!failures.has(&body(""), now));
         assert!(!failures.has(&body("a"), now + REMEMBERED + Duration::from_secs(1)));
     }
 

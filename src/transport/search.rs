@@ -24,6 +24,8 @@ type Running = Pin<Box<dyn Future<Output = Attempted> + Send>>;
 
 pub(super) struct Search {
     by: Arc<dyn Resume>,
+    /// The longest silence.
+    every: Duration,
     /// Kept from one look to the next. The lock is nobody else's: it makes what is only sent between threads one that may be
     /// shared.
     running: Mutex<Running>,
@@ -46,6 +48,7 @@ impl Search {
     pub(super) fn new(
         by: Arc<dyn Resume>,
         assignment: Arc<Assignment>,
+        every: Duration,
         running: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
     ) -> Self {
         let knows = Arc::clone(&by);
@@ -56,14 +59,15 @@ impl Search {
         };
         Self {
             by,
+            every,
             running: Mutex::new(Box::pin(running)),
         }
     }
 
-    /// Waits for news, but for no longer than `every`. Cancel-safe.
-    pub(super) async fn look(&mut self, every: Duration) -> Found {
+    /// Waits for news, until the silence has been long enough. Cancel-safe.
+    pub(super) async fn look(&mut self) -> Found {
         let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Ok(attempted) = before(Instant::now() + every, running.as_mut()).await else {
+        let Ok(attempted) = before(Instant::now() + self.every, running.as_mut()).await else {
             return Found::Silence;
         };
         let (assignment, answer) = match attempted {

@@ -92,7 +92,7 @@ impl JudgedSession {
             Err(_) => {
                 self.early = Some(search::header()?);
                 self.outlet = Outlet::early(assignment.spoken.kind);
-                self.search = Some(Box::new(Search::new(by, assignment, running)));
+                self.search = Some(Box::new(Search::new(by, assignment, keepalive.every, running)));
             }
         }
         Ok(())
@@ -118,8 +118,7 @@ impl JudgedSession {
         let (Some(search), Some(assignment)) = (&mut self.search, &self.assignment) else {
             return;
         };
-        let every = assignment.keepalive.map_or(Duration::MAX, |keepalive| keepalive.every);
-        match search.look(every).await {
+        match search.look().await {
             Found::Silence => self.outlet.keep_alive(assignment.spoken.kind),
             Found::Failure => {}
             Found::Answer(mut answer, assignment) => {
