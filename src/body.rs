@@ -23,5 +23,5 @@ pub use error::ScanError;
 pub use facts::{Facts, MODEL_BYTES_MAX, Model, Notation};
 pub use form::{FormError, boundary, scan_form};
 pub use replay::{BEGINNING_BYTES, Outgoing, Replay, Uses};
-pub use scan::scan;
+pub use scan::{members, scan};
 pub use splice::{Segments, segments};

@@ -2,7 +2,7 @@
 
 mod walk;
 
-pub(super) use self::walk::members;
+pub use self::walk::members;
 
 use std::fmt;
 use std::ops::Range;

@@ -1,12 +1,18 @@
 //! An answer that did not stream, read whole: is it one?
 
+use std::sync::LazyLock;
+
 use http::HeaderMap;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::decode::{Decoder, is_encoded};
 use super::{HELD_MAX_BYTES, StreamKind};
+use crate::body::members;
+
+static FINISH_REASON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"finish_reason\""));
 
 /// What is wrong with a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +38,9 @@ pub fn fault(kind: StreamKind, headers: &HeaderMap, body: &[u8]) -> Option<Answe
 
 fn fault_of(kind: StreamKind, body: &[u8]) -> Option<AnswerFault> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if is_plainly_an_answer(kind, body) {
+        return None;
+    }
     let is_empty = match kind {
         StreamKind::Chat | StreamKind::Completions => read::<Choices<'_>>(body).map(|answer| answer.is_empty()),
         StreamKind::Messages => read::<Message<'_>>(body).map(|answer| answer.is_empty()),
@@ -47,6 +56,32 @@ fn fault_of(kind: StreamKind, body: &[u8]) -> Option<AnswerFault> {
             Err(_) => Some(AnswerFault::Malformed),
         },
     }
+}
+
+/// Whether this is JSON, and certainly says something: nearly all answers do, and one walk over them tells.
+fn is_plainly_an_answer(kind: StreamKind, body: &[u8]) -> bool {
+    let mut says_something = false;
+    let walked = members(body, |name, value| {
+        says_something |= match (kind, name) {
+            (StreamKind::Chat | StreamKind::Completions, b"\"choices\"") => names_a_reason(value),
+            (StreamKind::Messages, b"\"content\"") | (StreamKind::Responses, b"\"output\"") => {
+                matches!(value, [b'[', rest @ ..] if !rest.trim_ascii_start().starts_with(b"]"))
+            }
+            _ => false,
+        };
+        Some(())
+    });
+    walked.is_some() && says_something
+}
+
+/// Whether one of these choices says why it has ended. Within JSON text quotes are escaped, so a name between bare quotes is a
+/// key or a whole value.
+fn names_a_reason(choices: &[u8]) -> bool {
+    FINISH_REASON.find_iter(choices).any(|at| {
+        let after = choices[at + FINISH_REASON.needle().len()..].trim_ascii_start();
+        let value = after.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+        matches!(value, Some([b'"', first, ..]) if *first != b'"')
+    })
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {

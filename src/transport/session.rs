@@ -39,9 +39,11 @@ pub struct JudgedSession {
     /// Its response header was read.
     answered: bool,
     /// The header of a failed answer, with its [`Evidence`]. (A good one stays where it was read: a copy less.)
-    rejected: Option<ResponseHeader>,
+    ///
+    /// What few sessions have is boxed here, since Pingora's future of a request has the session in it three times.
+    rejected: Option<Box<ResponseHeader>>,
     /// The client was answered before any upstream: with this header, while one is searched for.
-    early: Option<ResponseHeader>,
+    early: Option<Box<ResponseHeader>>,
     search: Option<Box<Search>>,
     /// Where the body goes through.
     outlet: Outlet,
@@ -90,7 +92,7 @@ impl JudgedSession {
         match before(Instant::now() + keepalive.every, &mut running).await {
             Ok(answer) => self.begin(answer.map_err(Failure::into_error)?, &assignment),
             Err(_) => {
-                self.early = Some(search::header()?);
+                self.early = Some(Box::new(search::header()?));
                 self.outlet = Outlet::early(assignment.spoken.kind);
                 self.search = Some(Box::new(Search::new(by, assignment, keepalive.every, running)));
             }
@@ -103,7 +105,7 @@ impl JudgedSession {
         self.rejected = answer.evidence.as_ref().and_then(|evidence| {
             let mut header = answer.wire.header()?.clone();
             header.extensions_mut().insert(evidence.clone());
-            Some(header)
+            Some(Box::new(header))
         });
         self.outlet = Outlet::new(&mut answer, assignment);
         self.take_over(answer.wire);
@@ -361,8 +363,8 @@ impl Session for JudgedSession {
 
     fn response_header(&self) -> Option<&ResponseHeader> {
         self.early
-            .as_ref()
-            .or(self.rejected.as_ref())
+            .as_deref()
+            .or(self.rejected.as_deref())
             .or_else(|| self.wire.as_ref()?.header())
     }
 

@@ -7,10 +7,7 @@ const BLOCK_BYTES: usize = 16;
 
 /// Calls `member` with the name, its quotes and escapes included, and the value of each member of the object `json`, as they
 /// stand. `None`: it is no JSON object, or `member` has said so.
-pub(in crate::body) fn members<'json>(
-    json: &'json [u8],
-    mut member: impl FnMut(&'json [u8], &'json [u8]) -> Option<()>,
-) -> Option<()> {
+pub fn members<'json>(json: &'json [u8], mut member: impl FnMut(&'json [u8], &'json [u8]) -> Option<()>) -> Option<()> {
     let mut open = Vec::new();
     let mut at = after_blank(json, 0);
     at = expect(json, at, b'{')?;
