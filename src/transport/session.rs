@@ -15,13 +15,12 @@ use pingora::protocols::{Digest, UniqueIDType};
 use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::answer::Answer;
 use super::assignment::Assignment;
 use super::clock::{IdleClock, before};
 use super::connections::Connections;
 use super::failure::Failure;
 use super::outlet::Outlet;
-use super::search::{self, Found, Search};
+use super::search::Search;
 use super::swallow::Swallow;
 use super::trailers::passable;
 use super::turns::Turns;
@@ -76,64 +75,6 @@ impl JudgedSession {
             end_is_told: false,
             trailers: None,
             broken: None,
-        }
-    }
-
-    /// Sends, and reads until the answer can be judged, or until its client must be answered whatever comes.
-    async fn attempt(&mut self, request: Box<RequestHeader>, assignment: Arc<Assignment>) -> Result<()> {
-        let search = assignment.keepalive.filter(|keepalive| keepalive.before_first_token);
-        let Some((keepalive, resumable)) = search.zip(assignment.resumable.as_ref()) else {
-            let answer = Answer::to(request, &assignment).await.map_err(Failure::into_error)?;
-            self.begin(answer, &assignment);
-            return Ok(());
-        };
-        let by = Arc::clone(&resumable.by);
-        let mut running = Box::pin(search::attempt(request, Arc::clone(&assignment)));
-        match before(Instant::now() + keepalive.every, &mut running).await {
-            Ok(answer) => self.begin(answer.map_err(Failure::into_error)?, &assignment),
-            Err(_) => {
-                self.early = Some(Box::new(search::header()?));
-                self.outlet = Outlet::early(assignment.spoken.kind);
-                self.search = Some(Box::new(Search::new(by, assignment, keepalive.every, running)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands out `answer`, the first one, from now on.
-    fn begin(&mut self, mut answer: Answer, assignment: &Assignment) {
-        self.rejected = answer.evidence.as_ref().and_then(|evidence| {
-            let mut header = answer.wire.header()?.clone();
-            header.extensions_mut().insert(evidence.clone());
-            Some(Box::new(header))
-        });
-        self.outlet = Outlet::new(&mut answer, assignment);
-        self.take_over(answer.wire);
-        self.tell_reported();
-        if self.rejected.is_some() {
-            self.give_back();
-        }
-    }
-
-    /// Waits for an upstream that begins to answer, behind a client that was answered.
-    async fn search_on(&mut self) {
-        let (Some(search), Some(assignment)) = (&mut self.search, &self.assignment) else {
-            return;
-        };
-        match search.look().await {
-            Found::Silence => self.outlet.keep_alive(assignment.spoken.kind),
-            Found::Failure => {}
-            Found::Answer(mut answer, assignment) => {
-                self.search = None;
-                self.outlet = Outlet::new(&mut answer, &assignment);
-                self.take_over(answer.wire);
-                self.assignment = Some(assignment);
-                self.tell_reported();
-            }
-            Found::Nobody(account) => {
-                self.search = None;
-                self.break_off(Failure::Exhausted(account));
-            }
         }
     }
 
@@ -447,5 +388,6 @@ impl Session for JudgedSession {
     }
 }
 
+mod beginning;
 #[cfg(test)]
 mod tests;
