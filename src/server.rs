@@ -15,6 +15,7 @@ mod log_settings;
 pub mod metrics;
 mod model_lists;
 mod notify;
+mod own_requests;
 mod phase;
 mod readiness;
 pub mod reload;

@@ -6,7 +6,7 @@ use crate::notation::duration::Short;
 /// So many targets are named of those that share their clocks.
 const NAMED_MAX: usize = 3;
 
-/// All clocks of one target but for the deadline, which is the request's.
+/// Describes all clocks of one target but the deadline, which is the request's.
 pub(super) fn in_words(timeouts: &Timeouts) -> String {
     format!(
         "connect {}; a stream's headers {}, first_token {}; else answer {}; idle {}",
@@ -18,7 +18,7 @@ pub(super) fn in_words(timeouts: &Timeouts) -> String {
     )
 }
 
-/// A line for each set of clocks that targets of `config` have.
+/// Writes a line for each set of clocks that targets of `config` have.
 pub(super) fn of_all(config: &Config) -> String {
     let mut sets: Vec<(Timeouts, Vec<String>)> = Vec::new();
     for route in &config.routes {
@@ -54,7 +54,7 @@ pub(super) fn of_all(config: &Config) -> String {
     lines.collect()
 }
 
-/// Who may be asked at one place of a chain; another route's targets are told there.
+/// Returns the targets at one place of a chain. Those of another route are listed with that route.
 fn members(target: &Target) -> Vec<&UpstreamTarget> {
     match target {
         Target::One(one) => vec![one],

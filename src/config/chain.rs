@@ -223,7 +223,7 @@ fn without_vendor(reader: &mut Reader<'_>, draft: &Draft<'_>, upstreams: &[Upstr
     }
 }
 
-/// Who probably makes a model of this name, as OpenRouter calls them.
+/// Guesses the vendor of a model by its name, as OpenRouter calls vendors.
 fn vendor(model: &str) -> &'static str {
     const VENDORS: [(&str, &str); 11] = [
         ("gpt-", "openai"),

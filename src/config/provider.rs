@@ -47,7 +47,7 @@ const HOSTS: [(&str, &str); 37] = [
 /// Servers that people run themselves: no host identifies them, but `provider` may name them.
 const SELF_HOSTED: [&str; 6] = ["litellm", "llama.cpp", "lmstudio", "ollama", "sglang", "vllm"];
 
-/// Those among them that load a model when it is asked for, which takes minutes, with the ports that they listen on unless
+/// Lists the servers among them that load a model when it is asked for, which takes minutes, with the ports that they listen on unless
 /// told otherwise: <https://docs.ollama.com/faq>, <https://lmstudio.ai/docs/developer>,
 /// <https://github.com/ggml-org/llama.cpp/tree/master/tools/server>.
 const LOADS_ON_DEMAND: [(u16, &str); 3] = [(11434, "ollama"), (1234, "lmstudio"), (8080, "llama.cpp")];

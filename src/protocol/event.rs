@@ -90,7 +90,7 @@ fn is_flat_failure(object: &Map<String, Value>) -> bool {
 
 /// `chat.completion.chunk` and `text_completion`. A role, an empty delta, a usage report or Azure's
 /// `prompt_filter_results` is not content; a `finish_reason` is, for an empty answer is an answer too.
-fn of_chunk(object: &Map<String, Value>) -> Meaning {
+pub(super) fn of_chunk(object: &Map<String, Value>) -> Meaning {
     let Some(choices) = object.get("choices").and_then(Value::as_array) else {
         let content = ["delta", "content", "text", "response", "output"];
         let has = content.iter().any(|key| object.get(*key).is_some_and(is_something));

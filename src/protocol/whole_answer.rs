@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use http::HeaderMap;
 use memchr::memmem::Finder;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::decode::{Decoder, is_encoded};
+use super::event::{Meaning, is_something, of_chunk};
 use super::{HELD_MAX_BYTES, StreamKind};
 use crate::body::members;
 
@@ -41,24 +41,42 @@ fn fault_of(kind: StreamKind, body: &[u8]) -> Option<AnswerFault> {
     if is_plainly_an_answer(kind, body) {
         return None;
     }
-    let is_empty = match kind {
-        StreamKind::Chat | StreamKind::Completions => read::<Choices<'_>>(body).map(|answer| answer.is_empty()),
-        StreamKind::Messages => read::<Message<'_>>(body).map(|answer| answer.is_empty()),
-        StreamKind::Responses => read::<Response<'_>>(body).map(|answer| answer.is_empty()),
-        StreamKind::Other => None,
-    };
-    match is_empty {
-        Some(true) => Some(AnswerFault::Empty),
-        Some(false) => None,
-        // Of another shape, which is the client's to judge, or no JSON.
-        None => match serde_json::from_slice::<IgnoredAny>(body) {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(answer) => is_empty(kind, &answer).then_some(AnswerFault::Empty),
+        // A number or a text that is none here may be one to the client.
+        Err(_) => match serde_json::from_slice::<IgnoredAny>(body) {
             Ok(_) => None,
             Err(_) => Some(AnswerFault::Malformed),
         },
     }
 }
 
-/// Whether this is JSON, and certainly says something: nearly all answers do, and one walk over them tells.
+/// Returns whether an answer says nothing, though it has the member that holds what its endpoint answers. One of another
+/// shape is the client's to judge.
+fn is_empty(kind: StreamKind, answer: &Value) -> bool {
+    let Value::Object(members) = answer else { return false };
+    let is_silent = |content: &str, end: &str| {
+        let is = |name: &str| members.get(name).is_some_and(is_something);
+        members.contains_key(content) && !is(content) && !is(end)
+    };
+    let says_nothing = match kind {
+        StreamKind::Chat | StreamKind::Completions => {
+            let is_chat = matches!(members.get("choices"), Some(Value::Array(_) | Value::Null));
+            is_chat && of_chunk(members) == Meaning::Nothing
+        }
+        StreamKind::Messages => is_silent("content", "stop_reason"),
+        // Any status: one that is queued has no output yet, and one that is completed has said that it is done.
+        StreamKind::Responses => is_silent("output", "status"),
+        StreamKind::Other => false,
+    };
+    let tokens = ["/usage/completion_tokens", "/usage/output_tokens"];
+    let has_spent = tokens
+        .iter()
+        .any(|tokens| answer.pointer(tokens).is_some_and(is_something));
+    says_nothing && !has_spent
+}
+
+/// Returns whether this is JSON that certainly says something: nearly all answers do, and one walk over them tells.
 fn is_plainly_an_answer(kind: StreamKind, body: &[u8]) -> bool {
     let mut says_something = false;
     let walked = members(body, |name, value| {
@@ -74,122 +92,13 @@ fn is_plainly_an_answer(kind: StreamKind, body: &[u8]) -> bool {
     walked.is_some() && says_something
 }
 
-/// Whether one of these choices says why it has ended. Within JSON text quotes are escaped, so a name between bare quotes is a
+/// Returns whether one of these choices says why it has ended. Within JSON text quotes are escaped, so a name between bare quotes is a
 /// key or a whole value.
 fn names_a_reason(choices: &[u8]) -> bool {
     FINISH_REASON.find_iter(choices).any(|at| {
         let after = choices[at + FINISH_REASON.needle().len()..].trim_ascii_start();
         let value = after.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
         matches!(value, Some([b'"', first, ..]) if *first != b'"')
-    })
-}
-
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
-    serde_json::from_slice(body).ok()
-}
-
-/// A member of any kind, as it stands.
-type Member<'a> = Option<&'a RawValue>;
-
-/// `chat.completion` and `text_completion`.
-#[derive(Deserialize)]
-struct Choices<'a> {
-    #[serde(borrow)]
-    choices: Member<'a>,
-    usage: Option<Usage<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    finish_reason: Member<'a>,
-    text: Member<'a>,
-    message: Member<'a>,
-}
-
-/// <https://docs.anthropic.com/en/api/messages>
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Member<'a>,
-    stop_reason: Member<'a>,
-    usage: Option<Usage<'a>>,
-}
-
-/// <https://platform.openai.com/docs/api-reference/responses/object>
-#[derive(Deserialize)]
-struct Response<'a> {
-    #[serde(borrow)]
-    output: Member<'a>,
-    /// Any: one that is queued has no output yet, and one that is completed has said that it is done.
-    status: Member<'a>,
-    usage: Option<Usage<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Usage<'a> {
-    #[serde(borrow)]
-    completion_tokens: Member<'a>,
-    output_tokens: Member<'a>,
-}
-
-impl Choices<'_> {
-    fn is_empty(&self) -> bool {
-        let Some(choices) = self.choices else {
-            // Not a chat's answer at all: what it is, its client may know.
-            return false;
-        };
-        let has_content = match serde_json::from_str::<Vec<Choice<'_>>>(choices.get()) {
-            Ok(choices) => choices.iter().any(Choice::has_content),
-            Err(_) => is_something(self.choices),
-        };
-        !has_content && !spent_tokens(self.usage.as_ref())
-    }
-}
-
-impl Choice<'_> {
-    fn has_content(&self) -> bool {
-        is_something(self.finish_reason) || is_something(self.text) || self.message.is_some_and(says_something)
-    }
-}
-
-/// Whether a message holds anything but its role: content, tool calls, a refusal, reasoning, audio.
-fn says_something(message: &RawValue) -> bool {
-    match serde_json::from_str::<std::collections::HashMap<String, &RawValue>>(message.get()) {
-        Ok(members) => members
-            .iter()
-            .any(|(name, value)| name != "role" && is_something(Some(value))),
-        Err(_) => is_something(Some(message)),
-    }
-}
-
-impl Message<'_> {
-    fn is_empty(&self) -> bool {
-        self.content.is_some()
-            && !is_something(self.content)
-            && !is_something(self.stop_reason)
-            && !spent_tokens(self.usage.as_ref())
-    }
-}
-
-impl Response<'_> {
-    fn is_empty(&self) -> bool {
-        self.output.is_some()
-            && !is_something(self.output)
-            && !is_something(self.status)
-            && !spent_tokens(self.usage.as_ref())
-    }
-}
-
-fn spent_tokens(usage: Option<&Usage<'_>>) -> bool {
-    usage.is_some_and(|usage| is_something(usage.completion_tokens) || is_something(usage.output_tokens))
-}
-
-/// Whether a member is there and neither `null`, `false`, zero nor empty.
-fn is_something(member: Member<'_>) -> bool {
-    member.is_some_and(|value| {
-        let text: String = value.get().split_ascii_whitespace().collect();
-        !matches!(text.as_str(), "null" | "false" | "0" | "\"\"" | "[]" | "{}")
     })
 }
 
@@ -222,6 +131,11 @@ mod tests {
         for (kind, body) in [
             (StreamKind::Chat, r#"{"choices":[]}"#),
             (StreamKind::Chat, r#"{"choices": [ ],"usage":{"completion_tokens":0}}"#),
+            (StreamKind::Chat, r#"{"choices":null}"#),
+            (
+                StreamKind::Chat,
+                r#"{"choices":[{"message":{"id":"1","role":"assistant","content":null}}]}"#,
+            ),
             (
                 StreamKind::Chat,
                 r#"{"choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -260,6 +174,8 @@ mod tests {
             // Of other shapes.
             (StreamKind::Chat, r#"{"id":"x"}"#),
             (StreamKind::Chat, r#"[1]"#),
+            (StreamKind::Chat, r#"{"choices":[],"huge":1e999}"#),
+            (StreamKind::Chat, r#"{"choices":[{"message":{"content":"\ud800"}}]}"#),
             (StreamKind::Chat, "{\"choices\":{\"odd\":1}}"),
             (StreamKind::Other, r#"{"data":[]}"#),
             (StreamKind::Chat, "\u{feff}{\"choices\":[{\"text\":\"a\"}]}"),

@@ -13,10 +13,10 @@ use super::break_off::BreakOff;
 use super::recorder::{Details, Failed, Recorder};
 use crate::body::{Edits, Segments};
 use crate::classify::Class;
-use crate::config::BodyEdits;
+use crate::config::{BodyEdits, Timeouts};
 use crate::routing::{Entry, Next, Outcome, Step};
 use crate::telemetry::metrics::Served;
-use crate::transport::{Assignment, Clocks, Connection, Failure, Heard, Resumable, Spoken, Timings};
+use crate::transport::{Assignment, Beginning, Clocks, Connection, Failure, Heard, Resumable, Spoken, Timings};
 use crate::upstream::Admission;
 use crate::upstream::registry::Slot;
 
@@ -261,7 +261,20 @@ impl Attempt {
     }
 }
 
-/// What is changed in a body that goes to the target of `step`.
+/// Returns the clocks until an answer has begun: one that `streams`, or one whose header comes when all of it is written.
+pub(super) fn beginning(timeouts: &Timeouts, streams: bool) -> Beginning {
+    match streams {
+        true => Beginning::Stream {
+            headers: timeouts.headers,
+            first_token: timeouts.first_token,
+        },
+        false => Beginning::Whole {
+            answer: timeouts.answer,
+        },
+    }
+}
+
+/// Returns what is changed in a body that goes to the target of `step`.
 pub(super) fn edits(step: &Step) -> Edits<'_> {
     let BodyEdits { set, drop } = &step.target.body;
     Edits {

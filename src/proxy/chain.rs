@@ -8,14 +8,14 @@ use bytes::Bytes;
 use pingora::http::ResponseHeader;
 use tokio::time::Instant;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, beginning};
 use super::break_off::BreakOff;
 use super::patience::Patience;
 use super::recorder::{Details, Recorder};
 use crate::body::Replay;
 use crate::classify::{Basis, Class};
 use crate::routing::{Cause, Course, LastResort, LeftOut, Next, Outcome, Plan, Route, Step, Turn, Worth};
-use crate::transport::{Beginning, Clocks, Connection, Evidence, Failure, Wanted};
+use crate::transport::{Clocks, Connection, Evidence, Failure, Wanted};
 
 pub struct Chain {
     pub body: Replay,
@@ -49,6 +49,7 @@ pub(super) struct Kept {
 }
 
 impl Chain {
+    /// Begins the chain of a request that may be sent to the targets of `plan`.
     pub(super) fn new(route: Arc<Route>, plan: Plan, body: Replay, client: Client) -> Self {
         let deadline = client.received + route.timeouts.deadline;
         Self {
@@ -96,19 +97,17 @@ impl Chain {
         }
     }
 
+    /// Notes that the client has been answered: what it said that it waits for has come.
+    pub(super) fn was_answered_early(&mut self) {
+        self.client.patience = None;
+        self.deadline = self.client.received + self.course.route.timeouts.deadline;
+    }
+
     /// The clocks of an attempt at the target of `step` that is connected.
     pub(super) fn clocks(&self, step: &Step) -> Clocks {
         let timeouts = &step.target.timeouts;
         Clocks {
-            beginning: match self.client.streams {
-                true => Beginning::Stream {
-                    headers: timeouts.headers,
-                    first_token: timeouts.first_token,
-                },
-                false => Beginning::Whole {
-                    answer: timeouts.answer,
-                },
-            },
+            beginning: beginning(timeouts, self.client.streams),
             idle: timeouts.idle,
             deadline: self.deadline,
             makes_way: self

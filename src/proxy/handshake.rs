@@ -10,6 +10,7 @@ use pingora::{Error, ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 use tokio::time::timeout;
 
+use super::attempt::beginning;
 use super::connecting::{self, with_client};
 use super::context::{RequestContext, Stage};
 use super::diagnosis::{Question, diagnose};
@@ -19,7 +20,7 @@ use super::relay::{Switched, relay_switched};
 use crate::protocol::{HELD_MAX_BYTES, decode, query};
 use crate::routing::{Next, Step};
 use crate::transport::relay::{RelayClocks, RelayEvent, Relayed};
-use crate::transport::{Beginning, Evidence, Failure, JudgingConnector, RelayedBody};
+use crate::transport::{Evidence, Failure, JudgingConnector, RelayedBody};
 
 /// How long the body of a refusal may take once its header is there.
 const REFUSAL_MAX: Duration = Duration::from_secs(5);
@@ -127,10 +128,7 @@ fn rename(header: &mut RequestHeader, step: &Step) -> Result<()> {
 fn clocks(step: &Step) -> RelayClocks {
     let timeouts = &step.target.timeouts;
     RelayClocks {
-        beginning: Beginning::Stream {
-            headers: timeouts.headers,
-            first_token: timeouts.first_token,
-        },
+        beginning: beginning(timeouts, true),
         idle: timeouts.idle,
     }
 }

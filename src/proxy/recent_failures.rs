@@ -14,7 +14,7 @@ use crate::body::Replay;
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// So many requests are remembered at once, the newest ones.
 const REMEMBERED_MAX: usize = 1024;
-/// Of a large body the beginning and the length tell enough.
+/// A large body is told from others by its beginning and its length.
 const DIGESTED_BYTES_MAX: usize = 64 * 1024;
 
 /// The digests of the requests that failed lately.

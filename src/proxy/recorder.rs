@@ -21,7 +21,7 @@ use crate::upstream::setback::Scope;
 #[derive(Default)]
 pub struct Progress {
     pub ledger: Ledger,
-    /// Who has begun to answer a client that had been answered before.
+    /// The target that has begun to answer behind a client that was answered early.
     pub served_by: Option<Arc<str>>,
     /// How long it has waited: for upstreams, and between attempts.
     pub waited: Duration,

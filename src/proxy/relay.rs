@@ -15,6 +15,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::time::Instant;
 
+use super::attempt::beginning;
 use super::connecting::with_client;
 use super::context::{RequestContext, Stage};
 use super::headers::Sending;
@@ -24,7 +25,7 @@ use super::reply;
 use super::{headers, reading, verdict};
 use crate::routing::Step;
 use crate::transport::relay::{RelayClocks, RelayEvent, Relayed};
-use crate::transport::{Beginning, Connection, Feed, JudgingConnector, RelayedBody, Wanted};
+use crate::transport::{Connection, Feed, JudgingConnector, RelayedBody, Wanted};
 use upload::Upload;
 
 /// Longer than any relay needs to connect: its own clock ends that.
@@ -138,15 +139,7 @@ async fn send(
     headers::to_upstream(&mut header, step, &ctx.asked.id, &sending)?;
     let timeouts = &step.target.timeouts;
     let clocks = RelayClocks {
-        beginning: match body {
-            RelayedBody::Upgrade => Beginning::Stream {
-                headers: timeouts.headers,
-                first_token: timeouts.first_token,
-            },
-            _ => Beginning::Whole {
-                answer: timeouts.answer,
-            },
-        },
+        beginning: beginning(timeouts, body == RelayedBody::Upgrade),
         idle: timeouts.idle,
     };
     let begun = connector.relay(connection, header, body, clocks);

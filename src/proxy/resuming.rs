@@ -1,5 +1,6 @@
-//! Going on with a committed stream that breaks off: the target that served it is asked first, then those after it in the
-//! chain, as far as they have `prefill` (docs: behaviour, "resuming").
+//! Attempts behind a client that has been answered. A stream that breaks off is resumed: the target that served it is asked
+//! first, then those after it in the chain, as far as they have `prefill` (docs: behaviour, "resuming"). Where no upstream
+//! has begun yet, the chain goes on as it does before commit ("keep-alives").
 //!
 //! The session that hands the stream out runs beside Pingora's hooks, so the chain is shared from commit on.
 
@@ -26,7 +27,7 @@ use crate::transport::{Assignment, Clocks, Connection, Evidence, Failure, Judgin
 /// A body's tree and what is written from it take about so many times the room of its text.
 const PARSED_TIMES: usize = 4;
 
-/// All that another attempt needs.
+/// Holds all that another attempt needs.
 pub struct Resuming {
     connector: JudgingConnector,
     /// As the client sent it.
@@ -63,7 +64,7 @@ impl Shared {
         }
     }
 
-    /// The gateway's account of what was tried for a client that was answered already.
+    /// Gives the gateway's account of what was tried for a client that was answered already.
     fn account(&mut self) -> String {
         self.progress.is_broken = true;
         let left_out = self.chain.left_out(self.asked.model.as_deref(), Instant::now());
@@ -76,7 +77,7 @@ impl Shared {
 }
 
 impl Resuming {
-    /// For an attempt that is about to be made with `header`, as the client sent it.
+    /// Prepares for an attempt that is about to be made with `header`, as the client sent it.
     pub(super) fn new(connector: JudgingConnector, header: RequestHeader) -> Self {
         Self {
             connector,
@@ -86,7 +87,7 @@ impl Resuming {
         }
     }
 
-    /// The answer of the chain's attempt goes to the client.
+    /// Takes the chain over: from now on the client has been answered, by an upstream or, unless one `has_begun`, before any.
     pub(super) fn commit(&self, mut chain: Chain, asked: Asked, progress: Progress, has_begun: bool) {
         // The body is only parsed from now on.
         let uses = Uses {
@@ -95,6 +96,8 @@ impl Resuming {
         };
         if has_begun {
             chain.body.keep_for(uses, asked.snapshot.memory.share());
+        } else {
+            chain.was_answered_early();
         }
         *self.lock() = Some(Shared {
             chain,
@@ -107,7 +110,7 @@ impl Resuming {
         self.committed.notify_one();
     }
 
-    /// The chain, and where its attempts are recorded. Nothing is done before commit.
+    /// Lends the chain, and where its attempts are recorded. Nothing is done before commit.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Chain, &mut Recorder<'_>) -> T) -> Option<T> {
         let mut shared = self.lock();
         let Shared {
@@ -116,7 +119,7 @@ impl Resuming {
         Some(work(chain, &mut Recorder { asked, progress }))
     }
 
-    /// The request has ended. What has become of it.
+    /// Ends the request, and returns what has become of it.
     pub(super) fn end(&self) -> Option<Progress> {
         // The client left while an attempt to go on ran.
         self.with(|chain, recorder| {
@@ -127,8 +130,10 @@ impl Resuming {
         self.lock().take().map(|shared| shared.progress)
     }
 
-    /// Does what a search for an upstream that begins needs; where there is nothing left to do, or the request has ended, this is
-    /// the account of what was tried.
+    /// Does `work` for a search for an upstream that begins to answer.
+    ///
+    /// # Errors
+    /// There is nothing left to do; the account of what was tried.
     fn searching<T>(&self, work: impl FnOnce(&mut Shared) -> Option<T>) -> Result<T, String> {
         let mut shared = self.lock();
         let Some(shared) = shared.as_mut() else {
@@ -164,15 +169,10 @@ impl Resuming {
             }
         };
         let body = shared.chain.body.outgoing(step.model.as_deref(), edits(step));
-        let mut header = Box::new(self.header.clone());
-        let sending = Sending::Whole {
-            body: &body,
-            stream: true,
-        };
-        if headers::to_upstream(&mut header, step, &shared.asked.id, &sending).is_err() {
+        let Some(header) = self.header_for(step, &shared.asked, &body) else {
             shared.next = Next::Exhausted;
             return None;
-        }
+        };
         let attempt = shared.chain.attempt.as_mut()?;
         let assignment = attempt.assign(&shared.asked, connection, body.segments, clocks, None);
         Some((header, assignment))
@@ -182,9 +182,8 @@ impl Resuming {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What asks the target of `step` to go on; `None` where the answer is of a kind that is not continued.
-    ///
-    /// Also `None` where there is no room for such a request: several times what its text takes, while it is made.
+    /// Makes the request that asks the target of `step` to resume the stream. `None`: the answer is of a kind that is not
+    /// continued, or there is no room for such a request, which takes several times the room of its text while it is made.
     async fn request_for(&self, step: &Step, transcript: &Transcript) -> Option<(Box<RequestHeader>, Outgoing)> {
         let (model, provider) = (step.model.clone(), step.target.upstream.provider.clone());
         let (text, tokens) = (transcript.text().to_owned(), transcript.tokens());
@@ -209,13 +208,15 @@ impl Resuming {
             segments: segments(&share.carry(body), &Facts::default(), None, edits(step)),
             is_decoded: true,
         };
-        let mut header = self.header.clone();
-        let sending = Sending::Whole {
-            body: &body,
-            stream: true,
-        };
+        Some((self.header_for(step, &asked, &body)?, body))
+    }
+
+    /// Makes the header with which the target of `step` is sent `body`.
+    fn header_for(&self, step: &Step, asked: &Asked, body: &Outgoing) -> Option<Box<RequestHeader>> {
+        let mut header = Box::new(self.header.clone());
+        let sending = Sending::Whole { body, stream: true };
         headers::to_upstream(&mut header, step, &asked.id, &sending).ok()?;
-        Some((Box::new(header), body))
+        Some(header)
     }
 
     /// Begins attempts until one has a connection.

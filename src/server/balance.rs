@@ -5,13 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
-use http::{HeaderName, HeaderValue};
 use pingora::server::ShutdownWatch;
 use pingora::services::background::{BackgroundService, GenBackgroundService, background_service};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::own_requests;
 use crate::classify::hint;
 use crate::notation::date;
 use crate::proxy::{Snapshot, log_cooldown};
@@ -28,16 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const POLLS_MAX: usize = 4;
 /// The most that is read of an answer; known providers' answers are smaller than 2 KiB.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// The headers of the gateway's own requests besides the upstream's own.
-pub(super) static HEADERS: [(HeaderName, HeaderValue); 3] = [
-    (
-        USER_AGENT,
-        HeaderValue::from_static(concat!("switchback/", env!("CARGO_PKG_VERSION"))),
-    ),
-    (ACCEPT, HeaderValue::from_static("application/json")),
-    (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
-];
 
 /// Polls until the server stops. Each round uses the snapshot that is current then.
 #[derive(Clone)]
@@ -108,7 +97,6 @@ impl Balances {
         };
         let timeouts = balance.timeouts();
         let deadline = Instant::now() + timeouts.deadline.min(POLL_MAX);
-        let kept = |name: &HeaderName| !upstream.remove_headers.contains(name);
         let mut question = balance.question();
         loop {
             let path_and_query = question.path_and_query(&upstream.url.path, &upstream.query);
@@ -119,10 +107,7 @@ impl Balances {
                 deadline,
                 body_bytes_max: BODY_BYTES_MAX,
             };
-            let ours = HEADERS.iter().map(|(name, value)| (name, value));
-            let headers = ours
-                .filter(|(name, _)| kept(name))
-                .chain(upstream.own_headers(balance.protocol(&upstream.protocols)));
+            let headers = own_requests::headers(upstream, balance.protocol(&upstream.protocols), None);
             let endpoint = &snapshot.endpoints[upstream.index];
             let found = self.connector.look_up(endpoint, lookup, headers).await;
             let found = found.map_err(|failure| failed(failure.to_string(), None))?;

@@ -11,7 +11,7 @@ use pingora::services::background::{BackgroundService, GenBackgroundService, bac
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::balance::HEADERS;
+use super::own_requests;
 use crate::protocol::Protocol;
 use crate::proxy::Snapshot;
 use crate::transport::JudgingConnector;
@@ -110,10 +110,7 @@ impl ModelLists {
             body_bytes_max: BODY_BYTES_MAX,
         };
         let version = (protocol == Protocol::Anthropic).then_some(&ANTHROPIC_VERSION);
-        let ours = HEADERS.iter().chain(version).map(|(name, value)| (name, value));
-        let headers = ours
-            .filter(|(name, _)| !upstream.remove_headers.contains(name))
-            .chain(upstream.own_headers(protocol));
+        let headers = own_requests::headers(upstream, protocol, version);
         let endpoint = &snapshot.endpoints[upstream.index];
         let found = self.connector.look_up(endpoint, lookup, headers).await;
         let found = found.map_err(|failure| failure.to_string())?;

@@ -144,11 +144,12 @@ impl Answer {
     /// Returns what is wrong with it, as far as that can be told: one that is too large to be held passes as it comes.
     async fn read_whole(&mut self, assignment: &Assignment, share: &mut Share) -> Result<Option<AnswerFault>, Failure> {
         let clocks = &assignment.clocks;
+        // One buffer, however small the pieces are in which an upstream writes.
+        let mut body: Gathered = self.held.drain(..).collect();
         let mut turns = Turns::default();
-        loop {
-            let held_bytes = self.held.iter().map(Bytes::len).sum();
-            if held_bytes > assignment.max_held_bytes || !share.try_grow_to(held_bytes) {
-                return Ok(None);
+        let is_whole = loop {
+            if body.len() > assignment.max_held_bytes || !share.try_grow_to(body.len()) {
+                break false;
             }
             turns
                 .next()
@@ -158,9 +159,9 @@ impl Answer {
             match before(until, self.wire.read_body()).await {
                 Ok(Ok(Some(chunk))) => {
                     turns.moved_on();
-                    self.held.push_back(chunk);
+                    body.push(chunk);
                 }
-                Ok(Ok(None)) => break,
+                Ok(Ok(None)) => break true,
                 Ok(Err(_)) => return Err(Failure::Reset { reused: false }),
                 Err(_) if Instant::now() >= clocks.end() => return Err(clocks.at_end(Instant::now())),
                 Err(_) => {
@@ -168,15 +169,11 @@ impl Answer {
                     return Err(Failure::Silent);
                 }
             }
-        }
-        let Some(header) = self.wire.header() else {
-            return Ok(None);
         };
-        let body: Gathered = self.held.iter().cloned().collect();
-        Ok(whole_answer::fault(
-            assignment.heard.kind,
-            &header.headers,
-            &body.finish(),
-        ))
+        let body = body.finish();
+        let header = self.wire.header().filter(|_| is_whole);
+        let fault = header.and_then(|header| whole_answer::fault(assignment.heard.kind, &header.headers, &body));
+        self.held.push_back(body);
+        Ok(fault)
     }
 }

@@ -21,11 +21,11 @@ pub async fn before<T>(until: Instant, work: impl Future<Output = T>) -> Result<
         .map_err(|_| RunOut)
 }
 
-/// A clock that starts anew with each wait, and leaves its timer set from one to the next: a stream has a wait for each of its
-/// events, and setting a timer costs more than reading one.
+/// A clock that starts anew with each wait and keeps its timer from one to the next: a stream has a wait for each of its events,
+/// and setting a timer costs more than reading an event.
 pub(super) struct IdleClock {
     idle: Duration,
-    /// When the wait began that was not over when it was last given up.
+    /// The beginning of a wait that was given up before it was over.
     since: Option<Instant>,
     timer: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
@@ -39,7 +39,7 @@ impl IdleClock {
         }
     }
 
-    /// Returns what `work` gives, if it does within the clock. A wait that is given up goes on with the next one.
+    /// Returns what `work` gives, if it does within the clock. A wait that is given up continues with the next one.
     pub(super) async fn within<T>(&mut self, work: impl Future<Output = T>) -> Result<T, RunOut> {
         let mut work = std::pin::pin!(work);
         if let Some(done) = work.as_mut().now_or_never() {

@@ -1,4 +1,4 @@
-//! The one way out for an answer's body: one that comes live, one that failed and is kept, and one that another attempt
+//! An answer's body has one way out: one that comes live, one that failed and is kept, and one that another attempt
 //! continues all pass through the same stages before Pingora gets a byte.
 
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use crate::protocol::StreamKind;
 use crate::protocol::errors::{GatewayError, stream_error_event};
 use crate::protocol::tail::{Cut, StreamEnd};
 
+/// Takes what an upstream sends through the stages, and holds what is ready for the client.
 #[derive(Default)]
 pub(super) struct Outlet {
     /// Watches a stream for its protocol's end, as the upstream sends it.
@@ -28,7 +29,7 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// The way out for `answer`. What was held of it while it was judged is the first to pass.
+    /// Opens the way out for `answer`. What was held of it while it was judged passes first.
     pub(super) fn new(answer: &mut Answer, assignment: &Assignment) -> Self {
         let mut outlet = Self {
             continuity: Continuity::of(answer, assignment),
@@ -38,7 +39,7 @@ impl Outlet {
         outlet
     }
 
-    /// The way out for a stream that no upstream has begun yet.
+    /// Opens the way out for a stream that no upstream has begun yet.
     pub(super) fn early(kind: StreamKind) -> Self {
         Self {
             stream_end: Some(StreamEnd::new(kind)),
@@ -46,7 +47,7 @@ impl Outlet {
         }
     }
 
-    /// From here on the body is that of `answer`.
+    /// Takes the body from `answer` from now on.
     pub(super) fn follow(&mut self, answer: &mut Answer) {
         self.stream_end = answer.stream_end.take();
         self.has_length = answer.has_length;
@@ -74,14 +75,14 @@ impl Outlet {
         }
     }
 
-    /// Whether a stream stands where something of the gateway's own may be put without breaking an event.
+    /// Returns whether a stream stands where something of the gateway's own may be put without breaking an event.
     pub(super) fn is_between_events(&self) -> bool {
         let has_whole_events = self.continuity.as_ref().is_some_and(|it| it.transcript.holds_back());
         let is_between = |end: &StreamEnd| has_whole_events || end.cut() == Cut::Boundary;
         !self.has_length && self.ready.is_empty() && self.stream_end.as_ref().is_some_and(is_between)
     }
 
-    /// Puts something into a stream that its readers pass over, but that keeps what is between alive.
+    /// Adds an event that readers of the stream ignore, which keeps connections on the way to the client alive.
     pub(super) fn keep_alive(&mut self, kind: StreamKind) {
         self.ready.push_back(Bytes::from_static(match kind {
             StreamKind::Messages => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
@@ -89,7 +90,7 @@ impl Outlet {
         }));
     }
 
-    /// The next bytes for the client, as many as may go at once.
+    /// Takes the next bytes for the client, as many as may go at once.
     pub(super) fn take(&mut self) -> Option<Bytes> {
         let mut gathered = Gathered::default();
         for _ in 0..self.ready.len() {
@@ -101,22 +102,22 @@ impl Outlet {
         (gathered.len() > 0).then(|| gathered.finish())
     }
 
-    /// Whether the answer is whole if it ends now.
+    /// Returns whether the answer is whole if it ends now.
     pub(super) fn may_end(&self) -> bool {
         self.stream_end.as_ref().is_none_or(StreamEnd::is_complete)
     }
 
-    /// Whether a stream has said everything, so that its client need not wait for the upstream to end the response.
+    /// Returns whether a stream has said everything, so that its client need not wait for the upstream to end the response.
     pub(super) fn has_said_all(&self) -> bool {
         !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_said_all)
     }
 
-    /// Whether the protocol's own end has come, so that nothing is missing however the connection ends.
+    /// Returns whether the protocol's own end has come, so that nothing is missing however the connection ends.
     pub(super) fn has_come_to_its_end(&self) -> bool {
         !self.has_length && self.stream_end.as_ref().is_some_and(StreamEnd::has_come)
     }
 
-    /// The answer has ended: what a stage still holds back gets ready. Returns whether everything was handed out.
+    /// Makes ready what a stage still holds back of an answer that has ended. Returns whether everything was handed out.
     pub(super) fn finish(&mut self) -> bool {
         if !self.ready.is_empty() || self.withholds_error() {
             return false;
@@ -126,7 +127,7 @@ impl Outlet {
         self.ready.is_empty()
     }
 
-    /// Whether another attempt may continue the stream.
+    /// Returns whether another attempt may continue the stream.
     pub(super) fn can_resume(&self) -> bool {
         self.continuity.as_ref().is_some_and(|it| it.transcript.can_resume())
     }
@@ -136,7 +137,7 @@ impl Outlet {
         self.continuity.as_mut()?.resume(failure).await
     }
 
-    /// The error that the upstream has reported and that is withheld from the client.
+    /// Returns the error that the upstream has reported and that is withheld from the client.
     pub(super) fn withheld_error(&self) -> Option<Bytes> {
         self.continuity.as_ref()?.transcript.withheld_error()
     }
@@ -145,13 +146,13 @@ impl Outlet {
         self.withheld_error().is_some()
     }
 
-    /// The client gets what was withheld after all.
+    /// Lets the client have what was withheld after all.
     pub(super) fn release_withheld(&mut self) {
         let released = self.continuity.as_mut().map(|it| it.transcript.release());
         self.ready.extend(released);
     }
 
-    /// The data of the event by which the upstream has reported an error that the client gets, once.
+    /// Takes the data of the event by which the upstream has reported an error that the client gets.
     pub(super) fn take_reported(&mut self) -> Option<Vec<u8>> {
         if self.withholds_error() {
             return None;
@@ -159,7 +160,7 @@ impl Outlet {
         self.stream_end.as_mut()?.take_reported()
     }
 
-    /// The answer broke off: a stream's client gets an error event after what has come.
+    /// Ends an answer that broke off: a stream's client gets an error event after what has come.
     pub(super) fn break_off(&mut self, failure: &Failure, spoken: &Spoken) {
         let Some(end) = self.stream_end.as_ref().filter(|_| !self.has_length) else {
             return;

@@ -14,24 +14,24 @@ use super::assignment::{Assignment, Resume};
 use super::clock::before;
 use super::failure::Failure;
 
-/// In the extensions of a header that was made before any upstream has answered.
+/// Marks, in its extensions, a header that was made before any upstream has answered.
 #[derive(Debug, Clone, Copy)]
 pub struct Early;
 
-/// What an attempt has come to; the gateway's account of all where no other is left.
+/// The outcome of an attempt, or the gateway's account of all of them where no other is left.
 type Attempted = Result<(Arc<Assignment>, Result<Answer, Failure>), String>;
 type Running = Pin<Box<dyn Future<Output = Attempted> + Send>>;
 
+/// Runs one attempt after the other until an answer begins.
 pub(super) struct Search {
     by: Arc<dyn Resume>,
     /// The longest silence.
     every: Duration,
-    /// Kept from one look to the next. The lock is nobody else's: it makes what is only sent between threads one that may be
-    /// shared.
+    /// The attempt that runs. Nobody else locks it: the lock only makes the session `Sync`, as Pingora wants it.
     running: Mutex<Running>,
 }
 
-/// How a search stands.
+/// The state of a search.
 pub(super) enum Found {
     /// Nothing has come for a while.
     Silence,
@@ -44,7 +44,7 @@ pub(super) enum Found {
 }
 
 impl Search {
-    /// Goes on with an attempt that runs.
+    /// Begins with an attempt that runs already.
     pub(super) fn new(
         by: Arc<dyn Resume>,
         assignment: Arc<Assignment>,
@@ -98,12 +98,12 @@ impl Search {
     }
 }
 
-/// An attempt as a search can run it.
+/// Makes an attempt that owns all that it needs, so that a search can keep it.
 pub(super) async fn attempt(request: Box<RequestHeader>, assignment: Arc<Assignment>) -> Result<Answer, Failure> {
     Answer::to(request, &assignment).await
 }
 
-/// The header of a stream that no upstream has begun.
+/// Makes the header of a stream that no upstream has begun.
 pub(super) fn header() -> Result<ResponseHeader> {
     let mut header = ResponseHeader::build(200, Some(8))?;
     header.insert_header(http::header::CONTENT_TYPE, "text/event-stream")?;

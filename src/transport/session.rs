@@ -1,5 +1,7 @@
 //! One attempt as Pingora's upstream session: everything happens while Pingora waits for the response header.
 
+mod beginning;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,12 +43,13 @@ pub struct JudgedSession {
     ///
     /// What few sessions have is boxed here, since Pingora's future of a request has the session in it three times.
     rejected: Option<Box<ResponseHeader>>,
-    /// The client was answered before any upstream: with this header, while one is searched for.
+    /// The header of a client that was answered before any upstream has begun to.
     early: Option<Box<ResponseHeader>>,
+    /// The search for an upstream that begins, behind such a client.
     search: Option<Box<Search>>,
-    /// Where the body goes through.
+    /// The stages through which the body goes to the client.
     outlet: Outlet,
-    /// The clock between two pieces of the body, once one was waited for.
+    /// The clock between two pieces of the body. `None` before one was waited for.
     idle: Option<IdleClock>,
     /// The response was read to its end, and its connection given back.
     ended: bool,
@@ -78,7 +81,7 @@ impl JudgedSession {
         }
     }
 
-    /// The body is read from `wire` from now on.
+    /// Reads the body from `wire` from now on.
     fn take_over(&mut self, wire: Wire) {
         if let Some(former) = self.wire.replace(wire) {
             former.close();
@@ -88,7 +91,7 @@ impl JudgedSession {
         self.ended = false;
     }
 
-    /// The response broke off: nothing was missing of it, another attempt continues it, or it is broken for good.
+    /// Deals with a response that broke off: nothing was missing of it, another attempt continues it, or it is broken for good.
     async fn mend(&mut self, failure: Failure) {
         if let Some(wire) = self.wire.take() {
             wire.close();
@@ -100,7 +103,7 @@ impl JudgedSession {
         }
     }
 
-    /// Has another attempt continue the stream; whether there is one.
+    /// Has another attempt continue the stream. Returns whether there is one.
     async fn resume(&mut self, failure: &Failure) -> bool {
         let Some((mut answer, assignment)) = self.outlet.resume(failure).await else {
             return false;
@@ -138,7 +141,7 @@ impl JudgedSession {
         }
     }
 
-    /// The response broke off: what is ready goes out, then a stream's error event, then the break itself.
+    /// Ends a response that broke off: what is ready goes out, then a stream's error event, then the break itself.
     fn break_off(&mut self, failure: Failure) {
         if let Some(assignment) = &self.assignment {
             self.outlet.break_off(&failure, &assignment.spoken);
@@ -146,7 +149,7 @@ impl JudgedSession {
         self.broken = Some(failure);
     }
 
-    /// How the response stands, now that all that was ready of it is handed out.
+    /// Returns how the response stands, now that all that was ready of it is handed out.
     fn standing(&mut self) -> Standing {
         let has_ended = self.wire.as_mut().map_or(self.ended, Wire::is_ended);
         if !has_ended {
@@ -161,7 +164,7 @@ impl JudgedSession {
         }
     }
 
-    /// Whether all of a complete response was handed out.
+    /// Returns whether all of a complete response was handed out.
     fn is_complete(&mut self) -> bool {
         self.broken.is_none() && self.standing() == Standing::Complete && self.outlet.finish()
     }
@@ -388,6 +391,5 @@ impl Session for JudgedSession {
     }
 }
 
-mod beginning;
 #[cfg(test)]
 mod tests;

@@ -117,3 +117,23 @@ async fn an_early_answer_that_breaks_is_resumed_where_somebody_can() {
     assert!(text.contains(" and well") && text.contains("[DONE]"), "{text}");
     assert_eq!(end, End::Clean);
 }
+
+#[tokio::test]
+async fn an_early_answer_ends_the_wait_that_the_client_spoke_of() {
+    let upstream = Manual::listen().await;
+    let gateway = Gateway::start(chain(&[upstream.url(), upstream.url()]) + &policy("")).await;
+    let mut client = gateway.client().await;
+    // The first attempt has to make way after three quarters of this; what comes then has the request's own deadline.
+    let patience = "x-stainless-read-timeout: 1\r\n";
+    client.send(post_with(CHAT, patience, chat_stream("m"))).await;
+    let (_silent, ..) = upstream.request().await;
+    client.head().await;
+    let (mut play, ..) = upstream.request().await;
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    play.begin_sse().await;
+    play.chunk(stream_of("well").concat()).await;
+    play.finish().await;
+    let (text, end) = client.rest_of_stream().await;
+    assert!(text.ends_with(&stream_of("well").concat()), "{text}");
+    assert_eq!(end, End::Clean);
+}

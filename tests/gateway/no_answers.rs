@@ -121,6 +121,25 @@ async fn an_answer_that_is_too_large_to_be_held_passes_as_it_comes() {
 }
 
 #[tokio::test]
+async fn an_answer_in_ten_thousand_pieces_costs_what_it_weighs() {
+    let upstream = Manual::listen().await;
+    let gateway = Gateway::start(chain(&[upstream.url()])).await;
+    let text = completion(&"x".repeat(10_000));
+    let answering = async {
+        let (mut play, ..) = upstream.request().await;
+        play.send("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await;
+        for byte in text.as_bytes() {
+            play.chunk([*byte]).await;
+        }
+        play.finish().await;
+        play
+    };
+    let (response, _play) = tokio::join!(gateway.post(CHAT, chat("m")), answering);
+    assert_eq!((response.status(), response.text()), (200, text.clone()));
+}
+
+#[tokio::test]
 async fn of_two_failures_the_one_that_says_more_is_delivered() {
     let inside = Answer::json(
         200,

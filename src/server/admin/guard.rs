@@ -1,4 +1,4 @@
-//! Who may ask. The admin listener has no password; it is protected by being reachable from this machine only. Every
+//! Requests to the admin listener are checked for who may ask. The listener has no password; it is protected by being reachable from this machine only. Every
 //! web site can send requests through a browser on this machine, so a request of a foreign page is refused, and so is
 //! one with a foreign host name: its owner could make the name lead here (DNS rebinding), and the page would count as
 //! one of ours.

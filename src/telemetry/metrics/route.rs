@@ -87,7 +87,7 @@ impl RouteMeter {
         [&self.label, result]
     }
 
-    /// Of a route that nobody has asked for there is nothing to show.
+    /// Writes the route's series. A route that nobody has asked for has none.
     pub fn show(&self, exposition: &Exposition) {
         self.requests.show(exposition);
         self.duration.show(exposition);
